@@ -1,0 +1,46 @@
+# What all targets of this project share.
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release or Debug" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers go with ccache if it looks away from their time stamps.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    ${CCACHE_PROGRAM})
+endif()
+
+# The rooms are folders of headers and sources; their headers are included as
+# <neuraldeal/ROOM/header.h>, here through links and later where they are
+# installed.
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/include/neuraldeal")
+foreach(room surrogates coupling plugin)
+  file(CREATE_LINK "${PROJECT_SOURCE_DIR}/${room}"
+    "${PROJECT_BINARY_DIR}/include/neuraldeal/${room}" SYMBOLIC)
+endforeach()
+
+function(neuraldeal_warnings target)
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -fpch-preprocess>)
+  if(NEURALDEAL_SANITIZERS)
+    target_compile_options(${target} PRIVATE
+      -fsanitize=address,undefined -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# A library of a room: includes, warnings, install.
+function(neuraldeal_configure_library target)
+  neuraldeal_warnings(${target})
+  target_include_directories(${target} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+    $<INSTALL_INTERFACE:include>)
+  set_property(GLOBAL APPEND PROPERTY NEURALDEAL_LIBRARIES ${target})
+endfunction()

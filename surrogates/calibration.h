@@ -1,0 +1,85 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_calibration_h
+#define neuraldeal_surrogates_calibration_h
+
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /** A prediction whose true error is known. */
+  struct CalibrationSample
+  {
+    double score; ///< what the surrogate or the estimator said
+    double error; ///< what was true
+
+    /**
+     * The sample was drawn at random from the answers with a score of at
+     * most this: infinite for a held-out snapshot, the threshold that was in
+     * force for an audit. It says nothing about larger scores.
+     */
+    double drawn_below;
+  };
+
+  /** What follows from calibration samples. */
+  struct Calibration
+  {
+    /**
+     * error ≤ factor · score holds for a new input with the confidence
+     * asked for (split conformal prediction with normalised scores; Lei,
+     * G'Sell, Rinaldo, Tibshirani and Wasserman, JASA 113, 2018).
+     */
+    double factor = 0;
+
+    /**
+     * Answers with at most this score may be accepted: their bound is within
+     * the tolerance, *and* with probability 1 − significance at most
+     * 1 − confidence of the accepted ones are beyond it.
+     */
+    double threshold = 0;
+
+    unsigned int n_samples    = 0; ///< it rests on these
+    unsigned int n_below      = 0; ///< of them with a score up to threshold
+    unsigned int n_violations = 0; ///< of those with an error beyond tolerance
+  };
+
+  /**
+   * Calibrate at @p tolerance. The threshold controls the risk among the
+   * accepted by fixed-sequence testing (Angelopoulos, Bates, Candès, Jordan
+   * and Lei, "Learn then test", arXiv:2110.01052; selective risk as in
+   * Geifman and El-Yaniv, arXiv:1705.08500): thresholds grow, starting where
+   * enough samples lie below to pass without a violation, for as long as the
+   * binomial tail P(X ≤ violations), X ~ B(below, 1 − confidence), is at most
+   * @p significance. It never exceeds the largest score seen.
+   *
+   * @throw InputError where the samples are too few for the confidence, with
+   * the number that is needed; @p source names whose confidence it is.
+   */
+  Calibration
+  calibrate(const std::vector<CalibrationSample> &samples,
+            const double                          tolerance,
+            const double                          confidence,
+            const double                          significance,
+            const std::string                    &source);
+
+  /** P(X ≤ k) for X binomial with @p n trials of probability @p p. */
+  double
+  binomial_cdf(const unsigned int k, const unsigned int n, const double p);
+
+  /**
+   * The exact interval of Clopper and Pearson (Biometrika 26, 1934) for the
+   * probability behind @p k successes in @p n trials.
+   */
+  std::pair<double, double>
+  binomial_interval(const unsigned int k,
+                    const unsigned int n,
+                    const double       confidence);
+
+  /** The smallest number of samples that support a confidence at all. */
+  unsigned int
+  samples_needed(const double confidence, const double significance);
+} // namespace neuraldeal
+
+#endif

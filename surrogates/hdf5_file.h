@@ -1,0 +1,130 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_hdf5_file_h
+#define neuraldeal_surrogates_hdf5_file_h
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /**
+   * An HDF5 file and the few things this project does with one. Errors are
+   * FileError with the file's and the data set's name; the library's own
+   * error stack is not printed.
+   *
+   * Files that several processes write together are opened with an access
+   * list of the caller's (see coupling/snapshot_store.cc); this class knows
+   * no MPI.
+   */
+  class HDF5File
+  {
+  public:
+    /** Open for reading. */
+    explicit HDF5File(const std::string &filename);
+
+    /** Create, replacing what is there. */
+    HDF5File(const std::string &filename,
+             const hid_t        access_list,
+             const hid_t        transfer_list);
+
+    ~HDF5File();
+
+    HDF5File(const HDF5File &) = delete;
+    HDF5File &
+    operator=(const HDF5File &) = delete;
+
+    /** Close; errors of delayed writing, such as a full disk, appear here. */
+    void
+    close();
+
+    bool
+    has(const std::string &name) const;
+
+    /** The extents of a data set. */
+    std::vector<hsize_t>
+    shape(const std::string &name) const;
+
+    /** Read a whole data set of doubles or of 64-bit integers. */
+    template <typename Number>
+    std::vector<Number>
+    read(const std::string &name) const;
+
+    /**
+     * Read rows and columns of a two-dimensional data set of doubles into
+     * @p values, which is contiguous.
+     */
+    void
+    read_block(const std::string &name,
+               const hsize_t      first_row,
+               const hsize_t      n_rows,
+               const hsize_t      first_column,
+               const hsize_t      n_columns,
+               double            *values) const;
+
+    std::string
+    read_attribute(const std::string &name) const;
+
+    std::vector<std::string>
+    read_strings(const std::string &name) const;
+
+    /**
+     * Write a data set of the given shape, each process its columns (or
+     * everything, where @p n_columns is that of the shape). The attribute
+     * `description` says what it is, with units.
+     */
+    template <typename Number>
+    void
+    write(const std::string          &name,
+          const std::vector<hsize_t> &shape,
+          const Number               *values,
+          const hsize_t               first_column,
+          const hsize_t               n_columns,
+          const std::string          &description);
+
+    /** Write a one-dimensional data set, all of it from here. */
+    template <typename Number>
+    void
+    write(const std::string         &name,
+          const std::vector<Number> &values,
+          const std::string         &description);
+
+    void
+    write_strings(const std::string              &name,
+                  const std::vector<std::string> &values,
+                  const std::string              &description);
+
+    void
+    write_attribute(const std::string &name, const std::string &value);
+
+    /** A link @p name to the root of another file, beside this one. */
+    void
+    link(const std::string &name, const std::string &other_file);
+
+    const std::string &
+    name() const
+    {
+      return filename;
+    }
+
+  private:
+    [[noreturn]] void
+    fail(const std::string &what) const;
+
+    hid_t
+    open_dataset(const std::string &name) const;
+
+    void
+    describe(const hid_t dataset, const std::string &description);
+
+    const std::string filename;
+    hid_t             file          = -1;
+    hid_t             transfer_list = 0;
+  };
+} // namespace neuraldeal
+
+#endif

@@ -1,0 +1,187 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
+#include <neuraldeal/surrogates/model_file.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    struct DataType
+    {
+      const char  *name;
+      torch::Dtype type;
+      std::size_t  bytes;
+    };
+
+    const std::array<DataType, 3> data_types = {{{"F32", torch::kFloat32, 4},
+                                                 {"F64", torch::kFloat64, 8},
+                                                 {"I64", torch::kInt64, 8}}};
+
+    /** A header is a few kilobytes; more than this is a damaged length. */
+    constexpr std::uint64_t max_header_bytes = 1u << 24;
+  } // namespace
+
+
+
+  const torch::Tensor &
+  ModelFile::tensor(const std::string &name) const
+  {
+    const auto entry = tensors.find(name);
+    if (entry == tensors.end())
+      throw FileError(filename, "it has no tensor '" + name + "'");
+    return entry->second;
+  }
+
+
+
+  void
+  ModelFile::fail_entry(const std::string &key) const
+  {
+    throw FileError(filename,
+                    "its entry '" + key +
+                      "' is absent or of another type than this version "
+                      "writes");
+  }
+
+
+
+  void
+  ModelFile::write(const std::string &filename) const
+  {
+    nlohmann::json             header = nlohmann::json::object();
+    std::vector<torch::Tensor> data;
+    std::size_t                offset   = 0;
+    std::uint64_t              checksum = fnv1a(nullptr, 0);
+    for (const auto &[name, tensor] : tensors)
+      {
+        const auto stored = tensor.detach().to(torch::kCPU).contiguous();
+        const auto type   = std::find_if(data_types.begin(),
+                                       data_types.end(),
+                                       [&](const DataType &t) {
+                                         return t.type == stored.scalar_type();
+                                       });
+        TORCH_INTERNAL_ASSERT(type != data_types.end());
+        const std::size_t bytes = stored.numel() * type->bytes;
+        header[name]            = {{"dtype", type->name},
+                                   {"shape", stored.sizes().vec()},
+                                   {"data_offsets", {offset, offset + bytes}}};
+        checksum                = fnv1a(stored.data_ptr(), bytes, checksum);
+        offset += bytes;
+        data.push_back(stored);
+      }
+    header["__metadata__"] = {{"neural.deal", metadata.dump()},
+                              {"checksum", hexadecimal(checksum)}};
+    std::string text       = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+
+    const std::string temporary = filename + ".tmp";
+    {
+      std::ofstream       out(temporary, std::ios::binary);
+      const std::uint64_t length = text.size();
+      out.write(reinterpret_cast<const char *>(&length), sizeof(length));
+      out.write(text.data(), text.size());
+      for (const auto &tensor : data)
+        out.write(static_cast<const char *>(tensor.data_ptr()),
+                  tensor.nbytes());
+      out.flush();
+      if (!out)
+        throw FileError(temporary, "could not be written");
+    }
+    publish_file(temporary, filename);
+  }
+
+
+
+  ModelFile
+  ModelFile::read(const std::string &filename)
+  {
+    std::ifstream in(filename, std::ios::binary | std::ios::ate);
+    if (!in)
+      throw FileError(filename, "there is no such file, or it is unreadable");
+    const std::uint64_t file_bytes = in.tellg();
+    in.seekg(0);
+
+    const auto fail = [&](const std::string &what) {
+      throw FileError(filename, "this is no undamaged model file: " + what);
+    };
+
+    std::uint64_t length = 0;
+    if (file_bytes < sizeof(length))
+      fail("it has only " + std::to_string(file_bytes) + " bytes");
+    in.read(reinterpret_cast<char *>(&length), sizeof(length));
+    if (length > max_header_bytes || length > file_bytes - sizeof(length))
+      fail("its header is said to have " + std::to_string(length) + " bytes");
+    std::string text(length, ' ');
+    in.read(text.data(), length);
+    const std::uint64_t data_bytes = file_bytes - sizeof(length) - length;
+
+    ModelFile     result;
+    std::uint64_t expected_offset = 0, checksum = fnv1a(nullptr, 0);
+    result.filename = filename;
+    try
+      {
+        const auto header = nlohmann::json::parse(text);
+        const auto stored = header.at("__metadata__");
+        result.metadata =
+          nlohmann::json::parse(stored.at("neural.deal").get<std::string>());
+
+        for (const auto &[name, entry] : header.items())
+          if (name != "__metadata__")
+            {
+              const auto type_name = entry.at("dtype").get<std::string>();
+              const auto type      = std::find_if(data_types.begin(),
+                                             data_types.end(),
+                                             [&](const DataType &t) {
+                                               return t.name == type_name;
+                                             });
+              if (type == data_types.end())
+                fail("tensor '" + name + "' has the type " + type_name);
+              const auto shape =
+                entry.at("shape").get<std::vector<std::int64_t>>();
+              const auto offsets =
+                entry.at("data_offsets").get<std::array<std::uint64_t, 2>>();
+
+              // Nothing is allocated before the sizes are known to agree
+              // with the bytes that are there.
+              std::uint64_t numel = 1;
+              for (const auto n : shape)
+                {
+                  if (n < 0 || (n > 0 && numel > data_bytes / n))
+                    fail("tensor '" + name + "' has an absurd shape");
+                  numel *= n;
+                }
+              if (offsets[0] != expected_offset || offsets[1] > data_bytes ||
+                  offsets[1] < offsets[0] ||
+                  offsets[1] - offsets[0] != numel * type->bytes)
+                fail("tensor '" + name + "' lies outside the file's data");
+              expected_offset = offsets[1];
+
+              auto tensor = torch::empty(shape, type->type);
+              in.read(static_cast<char *>(tensor.data_ptr()),
+                      offsets[1] - offsets[0]);
+              checksum = fnv1a(tensor.data_ptr(), tensor.nbytes(), checksum);
+              result.tensors[name] = tensor;
+            }
+        if (!in || expected_offset != data_bytes)
+          fail("it has " + std::to_string(data_bytes) +
+               " bytes of data where its header announces " +
+               std::to_string(expected_offset));
+        if (stored.at("checksum").get<std::string>() != hexadecimal(checksum))
+          fail("the checksum of its data is wrong");
+      }
+    catch (const nlohmann::json::exception &)
+      {
+        fail("its header cannot be read");
+      }
+    return result;
+  }
+} // namespace neuraldeal

@@ -1,0 +1,79 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_model_file_h
+#define neuraldeal_surrogates_model_file_h
+
+#include <nlohmann/json.hpp>
+#include <torch/types.h>
+
+#include <map>
+#include <string>
+
+namespace neuraldeal
+{
+  /**
+   * Named tensors and a JSON document in one file, in the safetensors
+   * format: eight bytes with the length of the header (little endian), the
+   * header as JSON, the tensors' bytes. The document stands in the header's
+   * `__metadata__` under the key `neural.deal`, with a checksum of the data.
+   * Nothing in such a file is ever executed.
+   */
+  class ModelFile
+  {
+  public:
+    std::map<std::string, torch::Tensor> tensors;
+    nlohmann::json                       metadata = nlohmann::json::object();
+
+    /**
+     * The tensor called @p name.
+     * @throw FileError where the file has none.
+     */
+    const torch::Tensor &
+    tensor(const std::string &name) const;
+
+    /**
+     * The entry @p key of the metadata.
+     * @throw FileError where it is absent or of another type.
+     */
+    template <typename T>
+    T
+    get(const std::string &key) const;
+
+    /** Write under a temporary name, sync, then rename to @p filename. */
+    void
+    write(const std::string &filename) const;
+
+    /**
+     * @throw FileError where the file is absent, damaged, cut short, or no
+     * model of this project.
+     */
+    static ModelFile
+    read(const std::string &filename);
+
+    /** Where this was read from, for error messages. */
+    std::string filename = "a model in memory";
+
+  private:
+    [[noreturn]] void
+    fail_entry(const std::string &key) const;
+  };
+
+
+
+  template <typename T>
+  T
+  ModelFile::get(const std::string &key) const
+  {
+    try
+      {
+        return metadata.at(key).get<T>();
+      }
+    catch (const nlohmann::json::exception &)
+      {
+        fail_entry(key);
+      }
+  }
+} // namespace neuraldeal
+
+#endif

@@ -1,0 +1,66 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <fmt/format.h>
+#include <neuraldeal/surrogates/progress.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace neuraldeal
+{
+  Progress::Progress(const std::string &phase,
+                     const long         total,
+                     const bool         enabled)
+    : phase(phase)
+    , total(std::max(total, 1l))
+    , enabled(enabled)
+    , terminal(isatty(STDOUT_FILENO) != 0)
+    , start(std::chrono::steady_clock::now())
+  {}
+
+
+
+  Progress::~Progress()
+  {
+    if (enabled && terminal && shown >= 0)
+      fmt::print("\n");
+    if (enabled)
+      std::fflush(stdout);
+  }
+
+
+
+  double
+  Progress::seconds() const
+  {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() -
+                                         start)
+      .count();
+  }
+
+
+
+  void
+  Progress::update(const long done)
+  {
+    if (!enabled)
+      return;
+    const long steps = terminal ? 40 : 10;
+    const long step  = steps * std::min(done, total) / total;
+    if (step == shown && !terminal)
+      return;
+    shown = step;
+    if (terminal)
+      fmt::print("\r  {:<28} [{:-<40}] {}/{}  {:.0f} s ",
+                 phase,
+                 std::string(step, '#'),
+                 done,
+                 total,
+                 seconds());
+    else
+      fmt::print("  {}: {}/{} after {:.1f} s\n", phase, done, total, seconds());
+    std::fflush(stdout);
+  }
+} // namespace neuraldeal

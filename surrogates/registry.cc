@@ -1,0 +1,67 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <fmt/format.h>
+#include <neuraldeal/surrogates/registry.h>
+
+#include <algorithm>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    bool
+    same_kind(const nlohmann::json &a, const nlohmann::json &b)
+    {
+      if (b.is_number_float())
+        return a.is_number();
+      if (b.is_number_integer())
+        return a.is_number_integer();
+      return a.type() == b.type();
+    }
+  } // namespace
+
+
+
+  nlohmann::json
+  complete_parameters(const std::vector<ParameterDescription> &parameters,
+                      const nlohmann::json                    &given,
+                      const std::string                       &source)
+  {
+    nlohmann::json result = nlohmann::json::object();
+    std::string    names;
+    for (const auto &parameter : parameters)
+      {
+        result[parameter.name] = parameter.default_value;
+        names += (names.empty() ? "" : ", ") + parameter.name;
+      }
+
+    for (const auto &[name, value] : given.items())
+      {
+        const auto known =
+          std::find_if(parameters.begin(),
+                       parameters.end(),
+                       [&name = name](const ParameterDescription &p) {
+                         return p.name == name;
+                       });
+        if (known == parameters.end())
+          throw InputError(source, "the entry", name, "one of: " + names);
+        if (!same_kind(value, known->default_value))
+          throw InputError(source,
+                           name,
+                           value.dump(),
+                           std::string("a value like ") +
+                             known->default_value.dump());
+        if (value.is_number() && !(value.get<double>() >= known->minimum &&
+                                   value.get<double>() <= known->maximum))
+          throw InputError(source,
+                           name,
+                           value.dump(),
+                           fmt::format("a number from {} to {}",
+                                       known->minimum,
+                                       known->maximum));
+        result[name] = value;
+      }
+    return result;
+  }
+} // namespace neuraldeal

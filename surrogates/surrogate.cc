@@ -1,0 +1,23 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/pod_network.h>
+#include <neuraldeal/surrogates/surrogate.h>
+
+namespace neuraldeal
+{
+  std::unique_ptr<Surrogate>
+  make_surrogate(const std::string             &type,
+                 const std::vector<InputRange> &inputs,
+                 const nlohmann::json          &parameters,
+                 const std::string             &source)
+  {
+    // A static library drops object files that nobody refers to, with the
+    // registrations in them; this reference keeps the built-in ones.
+    PODNetwork::register_type();
+
+    const auto &entry = SurrogateRegistry::find(source, "the surrogate", type);
+    return entry.factory(
+      inputs, complete_parameters(entry.parameters, parameters, source));
+  }
+} // namespace neuraldeal
