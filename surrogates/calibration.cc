@@ -72,6 +72,7 @@ namespace neuraldeal
             const double                          tolerance,
             const double                          confidence,
             const double                          significance,
+            const Extrapolation                   extrapolation,
             const std::string                    &source)
   {
     std::vector<CalibrationSample> sorted = samples;
@@ -100,6 +101,7 @@ namespace neuraldeal
     const std::size_t rank = std::ceil((ratios.size() + 1) * confidence - 1e-9);
     result.factor          = ratios[std::min(rank, ratios.size()) - 1];
 
+    bool passed = true;
     for (const auto &candidate : sorted)
       {
         if (candidate.score * result.factor > tolerance)
@@ -115,11 +117,17 @@ namespace neuraldeal
         if (std::pow(confidence, below) > significance)
           continue; // too few to pass, whatever they say
         if (binomial_cdf(violations, below, 1. - confidence) > significance)
-          break;
+          {
+            passed = false;
+            break;
+          }
         result.threshold    = candidate.score;
         result.n_below      = below;
         result.n_violations = violations;
       }
+    if (passed && result.threshold > 0. &&
+        extrapolation == Extrapolation::proportional)
+      result.threshold = tolerance / result.factor;
     return result;
   }
 } // namespace neuraldeal

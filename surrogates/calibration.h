@@ -5,6 +5,7 @@
 #define neuraldeal_surrogates_calibration_h
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace neuraldeal
@@ -45,6 +46,13 @@ namespace neuraldeal
     unsigned int n_violations = 0; ///< of those with an error beyond tolerance
   };
 
+  /** What is assumed of scores above all that were seen. */
+  enum class Extrapolation
+  {
+    none,        ///< nothing: they are never accepted
+    proportional ///< that the error still is at most factor · score
+  };
+
   /**
    * Calibrate at @p tolerance. The threshold controls the risk among the
    * accepted by fixed-sequence testing (Angelopoulos, Bates, Candès, Jordan
@@ -52,7 +60,10 @@ namespace neuraldeal
    * Geifman and El-Yaniv, arXiv:1705.08500): thresholds grow, starting where
    * enough samples lie below to pass without a violation, for as long as the
    * binomial tail P(X ≤ violations), X ~ B(below, 1 − confidence), is at most
-   * @p significance. It never exceeds the largest score seen.
+   * @p significance. Past the largest score seen it follows @p extrapolation:
+   * none for the score of a statistical model, proportional for the
+   * estimator of a residual, which is equivalent to the error whatever its
+   * size.
    *
    * @throw InputError where the samples are too few for the confidence, with
    * the number that is needed; @p source names whose confidence it is.
@@ -62,6 +73,7 @@ namespace neuraldeal
             const double                          tolerance,
             const double                          confidence,
             const double                          significance,
+            const Extrapolation                   extrapolation,
             const std::string                    &source);
 
   /** P(X ≤ k) for X binomial with @p n trials of probability @p p. */

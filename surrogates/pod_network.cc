@@ -399,9 +399,10 @@ namespace neuraldeal
     Prediction result;
     const auto correction =
       (predictions.mean * rho.unsqueeze(1)).to(torch::kFloat32);
-    result.mean  = inputs.prior + torch::mm(correction, modes.t());
-    result.norm  = rho;
-    result.scale = rho * coefficient_scale(predictions);
+    result.mean       = inputs.prior + torch::mm(correction, modes.t());
+    result.norm       = rho;
+    result.scale      = rho * coefficient_scale(predictions);
+    result.correction = rho * predictions.mean.square().sum(1).sqrt();
 
     result.novelty = predictions.leverage / max_leverage;
     for (unsigned int i = 0; i < ranges.size(); ++i)

@@ -7,11 +7,50 @@
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
 namespace neuraldeal
 {
+  namespace
+  {
+    /**
+     * For each column of @p images the number of the column of @p points
+     * that is the same point.
+     */
+    torch::Tensor
+    match_points(const torch::Tensor &points,
+                 const torch::Tensor &images,
+                 const std::string   &file)
+    {
+      const auto key = [](const torch::Tensor &coordinates, const long i) {
+        std::vector<long> rounded;
+        for (long d = 0; d < coordinates.size(0); ++d)
+          rounded.push_back(std::lround(
+            coordinates.data_ptr<double>()[d * coordinates.size(1) + i] * 1e8));
+        return rounded;
+      };
+      std::map<std::vector<long>, long> numbers;
+      for (long i = 0; i < points.size(1); ++i)
+        numbers[key(points, i)] = i;
+      auto  result = torch::empty({points.size(1)}, torch::kInt64);
+      auto *index  = result.data_ptr<std::int64_t>();
+      for (long i = 0; i < points.size(1); ++i)
+        {
+          const auto found = numbers.find(key(images, i));
+          if (found == numbers.end())
+            throw FileError(file,
+                            "a symmetry maps its points to others that are "
+                            "none; valid is a symmetry of the mesh");
+          index[i] = found->second;
+        }
+      return result;
+    }
+  } // namespace
+
+
+
   SnapshotReader::SnapshotReader(const std::string &folder,
                                  const std::string &problem)
     : folder(folder)
@@ -193,7 +232,7 @@ namespace neuraldeal
       throw FileError(file.name(),
                       "its attribute 'problem' is " + found +
                         ", that of another problem; valid is " + problem_hash);
-    const long n_values = file.shape("points").at(0);
+    const long n_values = file.shape("points").at(1);
     const auto rows     = file.read<std::int64_t>("mass_rows");
     const auto columns  = file.read<std::int64_t>("mass_columns");
     const auto values   = file.read<double>("mass_values");
@@ -204,15 +243,25 @@ namespace neuraldeal
                                torch::tensor(values, torch::kFloat64),
                                {n_values, n_values})
         .coalesce();
-    const auto shape = file.shape("symmetry_parameters");
-    const auto points =
-      torch::tensor(file.read<std::int64_t>("symmetry_points"));
+    const auto shape  = file.shape("symmetry_parameters");
+    const auto tensor = [&](const std::string &name) {
+      return torch::tensor(file.read<double>(name), torch::kFloat64);
+    };
+    const auto points   = tensor("points").reshape({-1, n_values});
+    const long dim      = points.size(0);
+    const auto matrices = tensor("symmetry_matrices").reshape({-1, dim, dim});
+    const auto offsets  = tensor("symmetry_offsets").reshape({-1, dim, 1});
     const auto parameters =
-      torch::tensor(file.read<std::int64_t>("symmetry_parameters"));
-    for (hsize_t g = 0; g < shape.at(0); ++g)
+      torch::tensor(file.read<std::int64_t>("symmetry_parameters"))
+        .reshape({long(shape.at(0)), -1});
+    space.symmetries.push_back(
+      {parameters[0].contiguous(), torch::arange(n_values)});
+    for (long g = 1; g < long(shape[0]); ++g)
       space.symmetries.push_back(
-        {parameters.reshape({long(shape[0]), -1})[g].contiguous(),
-         points.reshape({long(shape[0]), -1})[g].contiguous()});
+        {parameters[g].contiguous(),
+         match_points(points,
+                      torch::mm(matrices[g], points) + offsets[g],
+                      file.name())});
     return space;
   }
 

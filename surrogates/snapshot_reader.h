@@ -15,9 +15,10 @@ namespace neuraldeal
   /**
    * Reads a snapshot store, which is a folder:
    *
-   * `space.h5`: what all snapshots share. Data sets `points` [N, dim],
-   * `mass_rows`, `mass_columns`, `mass_values` [nonzeros], `symmetry_points`
-   * [G, N], `symmetry_parameters` [G, d], `parameter_names` [d].
+   * `space.h5`: what all snapshots share. Data sets `points` [dim, N],
+   * `mass_rows`, `mass_columns`, `mass_values` [nonzeros],
+   * `symmetry_matrices` [G, dim·dim], `symmetry_offsets` [G, dim],
+   * `symmetry_parameters` [G, d], `parameter_names` [d].
    *
    * `batch-000000.h5`, …: the snapshots. Data sets `sample` [n] (ids),
    * `parameters` [n, d], `prior` and `solution` [n, N], `status` [n] (0 the

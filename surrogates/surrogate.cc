@@ -6,16 +6,21 @@
 
 namespace neuraldeal
 {
+  void
+  register_surrogates()
+  {
+    PODNetwork::register_type();
+  }
+
+
+
   std::unique_ptr<Surrogate>
   make_surrogate(const std::string             &type,
                  const std::vector<InputRange> &inputs,
                  const nlohmann::json          &parameters,
                  const std::string             &source)
   {
-    // A static library drops object files that nobody refers to, with the
-    // registrations in them; this reference keeps the built-in ones.
-    PODNetwork::register_type();
-
+    register_surrogates();
     const auto &entry = SurrogateRegistry::find(source, "the surrogate", type);
     return entry.factory(
       inputs, complete_parameters(entry.parameters, parameters, source));

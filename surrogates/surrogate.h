@@ -40,6 +40,9 @@ namespace neuraldeal
     /** [n] predicted error of the field in that norm, √trace(M·Cov). */
     torch::Tensor scale;
 
+    /** [n] norm of the mean minus the coarse solution. */
+    torch::Tensor correction;
+
     /** [n] distance to the training data; above 1 is outside their range. */
     torch::Tensor novelty;
 
@@ -167,6 +170,13 @@ namespace neuraldeal
     std::unique_ptr<Surrogate>(const std::vector<InputRange> &inputs,
                                const nlohmann::json          &parameters)>;
   using SurrogateRegistry = Registry<Surrogate, SurrogateFactory>;
+
+  /**
+   * Register the surrogates of this library. (A static library drops object
+   * files that nobody refers to, with the registrations in them.)
+   */
+  void
+  register_surrogates();
 
   /**
    * Build the surrogate called @p type.

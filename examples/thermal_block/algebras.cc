@@ -12,7 +12,7 @@
 #include <deal.II/lac/trilinos_precondition.h>
 #include <deal.II/lac/trilinos_solver.h>
 
-namespace Algebras
+namespace ThermalBlock::Algebras
 {
   namespace
   {
@@ -374,4 +374,4 @@ namespace Algebras
           }
       }
   }
-} // namespace Algebras
+} // namespace ThermalBlock::Algebras

@@ -26,7 +26,7 @@
  * `Native` is deal.II's own serial algebra. It serves the coarse meshes,
  * where the overhead of a distributed matrix costs more than the solve.
  */
-namespace Algebras
+namespace ThermalBlock::Algebras
 {
   using namespace dealii;
 
@@ -161,6 +161,6 @@ namespace Algebras
             const LinearSolver solver,
             const bool         symmetric);
   };
-} // namespace Algebras
+} // namespace ThermalBlock::Algebras
 
 #endif

@@ -1,0 +1,69 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_coupling_campaign_h
+#define neuraldeal_coupling_campaign_h
+
+#include <neuraldeal/coupling/field_layout.h>
+#include <neuraldeal/coupling/full_order_model.h>
+#include <neuraldeal/coupling/mpi_tools.h>
+#include <neuraldeal/coupling/snapshot_writer.h>
+
+#include <functional>
+#include <string>
+
+namespace neuraldeal
+{
+  /**
+   * Solves the host's problem for a counted design and stores the snapshots.
+   * Sample i, and the batch that it belongs to, are the same on any number
+   * of ranks; batches that are there already are not solved again, so a
+   * campaign that was killed goes on where it was.
+   */
+  template <typename VectorType>
+  class Campaign
+  {
+  public:
+    struct AdditionalData
+    {
+      std::string  folder     = "snapshots";
+      unsigned int batch_size = 2; ///< samples a file
+
+      /** The campaign stops when more than this share of solves fails. */
+      double max_failures = 0.1;
+
+      std::string provenance; ///< goes into every file
+    };
+
+    Campaign(const FullOrderModel<VectorType> &model,
+             const FieldLayout                &layout,
+             const ProcessGroups              &groups,
+             const AdditionalData             &data);
+
+    /** How to solve one sample; also what a re-solve does. */
+    SnapshotRecord
+    solve(const long id, const Input &input) const;
+
+    /**
+     * Make the store hold the samples 0, …, @p n_samples − 1.
+     *
+     * @param input gives the input of each.
+     * @param problem hash of the problem; a store of another one is refused.
+     * @return the number of full solves spent (fewer when resumed).
+     * @throw FileError, InputError
+     */
+    unsigned int
+    run(const unsigned int                      n_samples,
+        const std::function<Input(const long)> &input,
+        const std::string                      &problem,
+        const std::vector<std::string>         &parameter_names) const;
+
+  private:
+    const FullOrderModel<VectorType> &model;
+    const FieldLayout                &layout;
+    const ProcessGroups              &groups;
+    const AdditionalData              data;
+  };
+} // namespace neuraldeal
+
+#endif

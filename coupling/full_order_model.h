@@ -1,0 +1,64 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_coupling_full_order_model_h
+#define neuraldeal_coupling_full_order_model_h
+
+#include <functional>
+#include <vector>
+
+namespace neuraldeal
+{
+  /** An input of the host's problem: the entries of an InputDistribution. */
+  using Input = std::vector<double>;
+
+  /**
+   * What the host program hands over: its own solver, as functions, in the
+   * way of deal.II's SUNDIALS::KINSOL. All of them run on the communicator
+   * of the host's group. A function that throws on one rank must still
+   * return on all others.
+   */
+  template <typename VectorType>
+  struct FullOrderModel
+  {
+    /** Give a vector the size and the parallel layout of a solution. */
+    std::function<void(VectorType &vector)> reinit_vector;
+
+    /**
+     * Solve for @p input. On entry @p solution is the initial guess: zero
+     * where the host is to start from its own.
+     * @return the number of iterations, for the records.
+     */
+    std::function<unsigned int(const Input &input, VectorType &solution)> solve;
+
+    /**
+     * Optional: solve on a coarse mesh and prolongate the solution to the
+     * fine one. Deterministic, and cheap; the surrogate predicts what is to
+     * be added. Without it the prior is zero.
+     */
+    std::function<void(const Input &input, VectorType &solution)> coarse_solve;
+
+    /** Optional: a slower but safer solver, tried where solve() has failed. */
+    std::function<unsigned int(const Input &input, VectorType &solution)>
+      fallback_solve;
+
+    /**
+     * Optional, with riesz_solve(): the residual of @p candidate. Enables
+     * verification.
+     */
+    std::function<void(const Input      &input,
+                       const VectorType &candidate,
+                       VectorType       &residual)>
+      residual;
+
+    /**
+     * Optional: apply the inverse of a parameter-independent, symmetric
+     * positive definite operator, whose norm is then that of the errors.
+     */
+    std::function<void(const VectorType &functional,
+                       VectorType       &representative)>
+      riesz_solve;
+  };
+} // namespace neuraldeal
+
+#endif

@@ -1,0 +1,303 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <deal.II/base/mpi.h>
+#include <deal.II/base/multithread_info.h>
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <neuraldeal/coupling/mpi_tools.h>
+#include <neuraldeal/surrogates/exceptions.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
+#include <thread>
+
+namespace neuraldeal
+{
+  Communicator
+  mpi_communicator(const MPI_Comm communicator)
+  {
+    Communicator result;
+    MPI_Comm_rank(communicator, &result.rank);
+    MPI_Comm_size(communicator, &result.size);
+    if (result.size > 1)
+      result.sum = [communicator](torch::Tensor &tensor) {
+        // In pieces: MPI counts are int.
+        constexpr std::int64_t piece = 1 << 27;
+        AssertThrow(tensor.is_contiguous(), dealii::ExcInternalError());
+        const auto data      = static_cast<char *>(tensor.data_ptr());
+        const bool is_double = tensor.scalar_type() == torch::kFloat64;
+        AssertThrow(is_double || tensor.scalar_type() == torch::kFloat32,
+                    dealii::ExcNotImplemented());
+        for (std::int64_t begin = 0; begin < tensor.numel(); begin += piece)
+          MPI_Allreduce(MPI_IN_PLACE,
+                        data + begin * tensor.element_size(),
+                        std::min(piece, tensor.numel() - begin),
+                        is_double ? MPI_DOUBLE : MPI_FLOAT,
+                        MPI_SUM,
+                        communicator);
+      };
+    return result;
+  }
+
+
+
+  ProcessGroups::ProcessGroups(const MPI_Comm     world,
+                               const unsigned int group_size,
+                               const std::string &source)
+    : world(world)
+  {
+    const unsigned int size = dealii::Utilities::MPI::n_mpi_processes(world);
+    if (group_size == 0 || size % group_size != 0)
+      throw InputError(source,
+                       "Group size",
+                       std::to_string(group_size),
+                       "a divisor of the number of ranks, which is " +
+                         std::to_string(size));
+    const int rank = dealii::Utilities::MPI::this_mpi_process(world);
+    MPI_Comm_split(world, rank / group_size, rank, &group_communicator);
+  }
+
+
+
+  ProcessGroups::~ProcessGroups()
+  {
+    MPI_Comm_free(&group_communicator);
+  }
+
+
+
+  unsigned int
+  ProcessGroups::n_groups() const
+  {
+    return dealii::Utilities::MPI::n_mpi_processes(world) /
+           dealii::Utilities::MPI::n_mpi_processes(group_communicator);
+  }
+
+
+
+  bool
+  ProcessGroups::is_group_root() const
+  {
+    return dealii::Utilities::MPI::this_mpi_process(group_communicator) == 0;
+  }
+
+
+
+  bool
+  ProcessGroups::is_root() const
+  {
+    return dealii::Utilities::MPI::this_mpi_process(world) == 0;
+  }
+
+
+
+  void
+  ProcessGroups::distribute(
+    const unsigned int                             n_tasks,
+    const std::function<void(const unsigned int)> &work,
+    const std::function<void(const unsigned int)> &report) const
+  {
+    // The counter of tasks handed out, and the number of failed groups.
+    unsigned int *counter = nullptr;
+    MPI_Win       window;
+    MPI_Win_allocate(is_root() ? 2 * sizeof(unsigned int) : 0,
+                     sizeof(unsigned int),
+                     MPI_INFO_NULL,
+                     world,
+                     &counter,
+                     &window);
+    MPI_Win_lock_all(0, window);
+    if (is_root())
+      {
+        counter[0] = counter[1] = 0;
+        MPI_Win_sync(window);
+      }
+    MPI_Barrier(world);
+
+    const auto fetch_and_add = [&](const unsigned int amount,
+                                   const unsigned int place) {
+      unsigned int value = 0;
+      MPI_Fetch_and_op(
+        &amount, &value, MPI_UNSIGNED, 0, place, MPI_SUM, window);
+      MPI_Win_flush(0, window);
+      return value;
+    };
+
+    std::string failure;
+    while (true)
+      {
+        // Nothing new is begun once a group has failed.
+        unsigned int task = n_tasks;
+        if (is_group_root() && fetch_and_add(0, 1) == 0)
+          task = fetch_and_add(1, 0);
+        MPI_Bcast(&task, 1, MPI_UNSIGNED, 0, group_communicator);
+        if (task >= n_tasks)
+          break;
+        if (report && is_root())
+          report(task);
+        failure = try_on_group([&]() { work(task); });
+        if (!failure.empty())
+          {
+            if (is_group_root())
+              fetch_and_add(1, 1);
+            break;
+          }
+      }
+    MPI_Win_unlock_all(window);
+    MPI_Barrier(world);
+    MPI_Win_free(&window);
+
+    const auto message = first_message(failure, world);
+    if (!message.empty())
+      throw std::runtime_error(message);
+    if (report && is_root())
+      report(n_tasks);
+  }
+
+
+
+  namespace
+  {
+    /** What an exception has to say, in one sentence. */
+    std::string
+    one_sentence(const std::exception &exception)
+    {
+      std::string text;
+      if (const auto dealii_exception =
+            dynamic_cast<const dealii::ExceptionBase *>(&exception))
+        {
+          // Without the source line and the stack, which only developers
+          // want.
+          std::ostringstream stream;
+          dealii_exception->print_info(stream);
+          text = stream.str();
+          if (text.find_first_not_of(" \n\t") == std::string::npos)
+            text = exception.what();
+        }
+      else
+        text = exception.what();
+      std::istringstream words(text);
+      std::string        result, word;
+      while (words >> word)
+        result += (result.empty() ? "" : " ") + word;
+      return result;
+    }
+  } // namespace
+
+
+
+  std::string
+  ProcessGroups::try_on_group(const std::function<void()> &work) const
+  {
+    std::string failure;
+    try
+      {
+        work();
+      }
+    catch (const std::exception &exception)
+      {
+        failure = one_sentence(exception);
+        if (failure.empty())
+          failure = "an unknown failure";
+      }
+    return first_message(failure, group_communicator);
+  }
+
+
+
+  std::string
+  first_message(const std::string &message, const MPI_Comm communicator)
+  {
+    int rank = 0, size = 0;
+    MPI_Comm_rank(communicator, &rank);
+    MPI_Comm_size(communicator, &size);
+    const int mine  = message.empty() ? size : rank;
+    int       first = size;
+    MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, communicator);
+    if (first == size)
+      return "";
+    int length = message.size();
+    MPI_Bcast(&length, 1, MPI_INT, first, communicator);
+    std::string result = message;
+    result.resize(length);
+    MPI_Bcast(result.data(), length, MPI_CHAR, first, communicator);
+    return result;
+  }
+
+
+
+  int
+  run_program(const std::function<void()> &program)
+  {
+    try
+      {
+        program();
+        return EXIT_SUCCESS;
+      }
+    catch (const std::exception &exception)
+      {
+        const auto sentence    = one_sentence(exception);
+        int        initialized = 0, rank = 0, size = 1;
+        MPI_Initialized(&initialized);
+        if (initialized)
+          {
+            MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+            MPI_Comm_size(MPI_COMM_WORLD, &size);
+          }
+        // Most mistakes are met by all ranks: the first one tells them, and
+        // ends the others before they say the same.
+        if (rank > 0)
+          std::this_thread::sleep_for(std::chrono::seconds(2));
+        std::cerr << "\nError: " << sentence << std::endl;
+        if (size > 1)
+          MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+        return EXIT_FAILURE;
+      }
+  }
+
+
+
+  std::string
+  set_threads(const unsigned int n_threads, const MPI_Comm world)
+  {
+    const auto find = [](const char *name) {
+      return dlsym(RTLD_DEFAULT, name);
+    };
+    using SetThreads    = void (*)(int);
+    using Configuration = char *(*)();
+    const auto blas =
+      reinterpret_cast<SetThreads>(find("openblas_set_num_threads"));
+    const auto blas_name =
+      reinterpret_cast<Configuration>(find("openblas_get_config"));
+    if (n_threads > 0)
+      {
+        at::set_num_threads(n_threads);
+        dealii::MultithreadInfo::set_thread_limit(n_threads);
+        if (blas)
+          blas(n_threads);
+      }
+    const unsigned int ranks   = dealii::Utilities::MPI::n_mpi_processes(world);
+    const unsigned int cores   = std::thread::hardware_concurrency();
+    const unsigned int threads = at::get_num_threads();
+    std::string        result  = fmt::format(
+      "{} rank{} with {} thread{} each on {} core{}; BLAS: {}",
+      ranks,
+      ranks == 1 ? "" : "s",
+      threads,
+      threads == 1 ? "" : "s",
+      cores,
+      cores == 1 ? "" : "s",
+      blas_name ? blas_name() :
+                          "not OpenBLAS, probably slow (install libopenblas0-pthread)");
+    if (ranks * threads > cores)
+      result += "\nWarning: more ranks and threads than cores; times mean "
+                "little.";
+    return result;
+  }
+} // namespace neuraldeal

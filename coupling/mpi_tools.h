@@ -1,0 +1,113 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_coupling_mpi_tools_h
+#define neuraldeal_coupling_mpi_tools_h
+
+#include <mpi.h>
+#include <neuraldeal/coupling/torch_interface.h>
+#include <neuraldeal/surrogates/communicator.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /** The processes of @p communicator as the surrogates room sees them. */
+  Communicator
+  mpi_communicator(const MPI_Comm communicator);
+
+  /**
+   * The ranks of a communicator split into groups of equal size. A group
+   * solves one problem at a time on a communicator of its own.
+   */
+  class ProcessGroups
+  {
+  public:
+    /**
+     * @param group_size ranks in a group; has to divide the number of ranks.
+     * @throw InputError otherwise; @p source names the parameter file.
+     */
+    ProcessGroups(const MPI_Comm     world,
+                  const unsigned int group_size,
+                  const std::string &source);
+
+    ~ProcessGroups();
+
+    ProcessGroups(const ProcessGroups &) = delete;
+    ProcessGroups &
+    operator=(const ProcessGroups &) = delete;
+
+    /** All ranks. */
+    const MPI_Comm world;
+
+    /** The ranks of this process's group. */
+    MPI_Comm
+    group() const
+    {
+      return group_communicator;
+    }
+
+    unsigned int
+    n_groups() const;
+
+    /** Whether this process speaks for its group. */
+    bool
+    is_group_root() const;
+
+    /** Whether this process speaks for all. */
+    bool
+    is_root() const;
+
+    /**
+     * Hand out the tasks 0, …, @p n_tasks − 1 to the groups, each as soon as
+     * it is free, by an atomic counter in the memory of rank 0 (one-sided
+     * MPI: no rank is a master). @p work is called on all ranks of a group.
+     * The first exception of a task is thrown again on all ranks of the
+     * world once every group has finished what it had begun.
+     *
+     * @param report called with the number of tasks handed out so far.
+     */
+    void
+    distribute(
+      const unsigned int                             n_tasks,
+      const std::function<void(const unsigned int)> &work,
+      const std::function<void(const unsigned int)> &report = {}) const;
+
+    /**
+     * Call @p work, which may throw on some ranks of the group only.
+     * @return the same on all of them: an empty string, or what the first of
+     * the failed ranks says. Every rank has to return from @p work.
+     */
+    std::string
+    try_on_group(const std::function<void()> &work) const;
+
+  private:
+    MPI_Comm group_communicator;
+  };
+
+  /**
+   * The string of the lowest rank that has one that is not empty.
+   */
+  std::string
+  first_message(const std::string &message, const MPI_Comm communicator);
+
+  /**
+   * Run @p program, the body of main(). What it throws is printed as one
+   * sentence, and all ranks end together.
+   * @return the exit status.
+   */
+  int
+  run_program(const std::function<void()> &program);
+
+  /**
+   * One thread a rank for LibTorch and BLAS unless told otherwise.
+   * @param n_threads 0: as the environment says.
+   * @return a line that says what was found and set.
+   */
+  std::string
+  set_threads(const unsigned int n_threads, const MPI_Comm world);
+} // namespace neuraldeal
+
+#endif

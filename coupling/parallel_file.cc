@@ -1,0 +1,81 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/coupling/mpi_tools.h>
+#include <neuraldeal/coupling/parallel_file.h>
+#include <neuraldeal/surrogates/file_tools.h>
+
+#include <stdexcept>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    /** Property lists for writing on a communicator. */
+    struct PropertyLists
+    {
+      explicit PropertyLists(const MPI_Comm communicator)
+      {
+        int size = 0;
+        MPI_Comm_size(communicator, &size);
+        if (size > 1)
+          {
+            access = H5Pcreate(H5P_FILE_ACCESS);
+            H5Pset_fapl_mpio(access, communicator, MPI_INFO_NULL);
+            transfer = H5Pcreate(H5P_DATASET_XFER);
+            H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE);
+          }
+      }
+
+      ~PropertyLists()
+      {
+        if (access != H5P_DEFAULT)
+          {
+            H5Pclose(access);
+            H5Pclose(transfer);
+          }
+      }
+
+      hid_t access   = H5P_DEFAULT;
+      hid_t transfer = H5P_DEFAULT;
+    };
+  } // namespace
+
+
+
+  void
+  write_parallel_file(const std::string                     &filename,
+                      const MPI_Comm                         communicator,
+                      const std::function<void(HDF5File &)> &write)
+  {
+    const std::string temporary = filename + ".tmp";
+    std::string       failure;
+    try
+      {
+        const PropertyLists lists(communicator);
+        HDF5File            file(temporary, lists.access, lists.transfer);
+        write(file);
+        file.close();
+      }
+    catch (const std::exception &exception)
+      {
+        failure = exception.what();
+      }
+    failure = first_message(failure, communicator);
+
+    int rank = 0;
+    MPI_Comm_rank(communicator, &rank);
+    if (failure.empty() && rank == 0)
+      try
+        {
+          publish_file(temporary, filename);
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, communicator);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+  }
+} // namespace neuraldeal

@@ -1,0 +1,117 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/coupling/parallel_file.h>
+#include <neuraldeal/coupling/snapshot_writer.h>
+#include <neuraldeal/surrogates/snapshot_reader.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace neuraldeal
+{
+  SnapshotWriter::SnapshotWriter(const std::string &folder,
+                                 const FieldLayout &layout,
+                                 const std::string &problem,
+                                 const std::string &provenance)
+    : folder(folder)
+    , layout(layout)
+    , problem(problem)
+    , provenance(provenance)
+  {}
+
+
+
+  void
+  SnapshotWriter::write(const long                         batch,
+                        const std::vector<SnapshotRecord> &records) const
+  {
+    const hsize_t n            = records.size();
+    const hsize_t n_parameters = records.at(0).parameters.size();
+    const hsize_t n_local      = layout.n_local_values();
+
+    std::vector<std::int64_t> ids, status, iterations;
+    std::vector<double>       parameters, seconds, prior, solution;
+    std::vector<std::string>  reasons;
+    for (const auto &record : records)
+      {
+        ids.push_back(record.id);
+        status.push_back(static_cast<std::int64_t>(record.status));
+        iterations.push_back(record.iterations);
+        seconds.push_back(record.seconds);
+        reasons.push_back(record.reason);
+        parameters.insert(parameters.end(),
+                          record.parameters.begin(),
+                          record.parameters.end());
+        const auto append = [&](std::vector<double> &to,
+                                const torch::Tensor &values) {
+          const auto from = values.contiguous();
+          to.insert(to.end(),
+                    from.data_ptr<double>(),
+                    from.data_ptr<double>() + from.numel());
+        };
+        append(prior, record.prior);
+        append(solution, record.solution);
+      }
+
+    write_parallel_file(
+      SnapshotReader::batch_file(folder, batch),
+      layout.communicator(),
+      [&](HDF5File &file) {
+        const hsize_t n_values = layout.n_values();
+        file.write_attribute("format", "neural.deal snapshots 1");
+        file.write_attribute("problem", problem);
+        file.write_attribute("provenance", provenance);
+        file.write("sample", ids, "global number of each sample");
+        file.write("status",
+                   status,
+                   "0: the host's solver, 1: its fallback, 2: failed");
+        file.write_strings("reason",
+                           reasons,
+                           "why it has failed or the fallback was needed");
+        file.write("seconds", seconds, "wall time of the solve in seconds");
+        file.write("iterations", iterations, "iterations of the solver");
+        file.write("parameters",
+                   {n, n_parameters},
+                   parameters.data(),
+                   0,
+                   n_parameters,
+                   "the inputs; names in space.h5, units of the host");
+        file.write("prior",
+                   {n, n_values},
+                   prior.data(),
+                   layout.first_value(),
+                   n_local,
+                   "coarse solutions on the fine mesh, values in the order of "
+                   "space.h5, units of the host");
+        file.write("solution",
+                   {n, n_values},
+                   solution.data(),
+                   layout.first_value(),
+                   n_local,
+                   "solutions, values in the order of space.h5, units of the "
+                   "host");
+      });
+  }
+
+
+
+  void
+  SnapshotWriter::write_index() const
+  {
+    namespace fs = std::filesystem;
+    std::vector<fs::path> files;
+    for (const auto &entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".h5" &&
+          entry.path().filename() != "index.h5")
+        files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    write_parallel_file(
+      folder + "/index.h5", MPI_COMM_SELF, [&](HDF5File &file) {
+        file.write_attribute("format", "neural.deal index 1");
+        file.write_attribute("problem", problem);
+        for (const auto &path : files)
+          file.link(path.stem().string(), path.filename().string());
+      });
+  }
+} // namespace neuraldeal

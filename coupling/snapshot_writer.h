@@ -1,0 +1,73 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_coupling_snapshot_writer_h
+#define neuraldeal_coupling_snapshot_writer_h
+
+#include <neuraldeal/coupling/field_layout.h>
+#include <neuraldeal/coupling/full_order_model.h>
+
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /** One solved (or failed) sample on its way into a store. */
+  struct SnapshotRecord
+  {
+    /** How the solution was obtained; the values are those in the files. */
+    enum class Status
+    {
+      solved   = 0,
+      fallback = 1,
+      failed   = 2
+    };
+
+    long          id = 0;
+    Input         parameters;
+    torch::Tensor prior;    ///< this rank's values in canonical order
+    torch::Tensor solution; ///< likewise; zero where failed
+    Status        status = Status::solved;
+    std::string   reason; ///< why it has failed, or the fallback was needed
+    double        seconds    = 0;
+    unsigned int  iterations = 0;
+  };
+
+  /**
+   * Writes a snapshot store in the layout that SnapshotReader documents: the
+   * ranks of a group write their values of each field together, a whole
+   * batch under a temporary name that is renamed at its end.
+   */
+  class SnapshotWriter
+  {
+  public:
+    /**
+     * @param problem hash that goes into every file.
+     * @param provenance text that goes into every file (the parameter file's
+     * hash, the seed, …).
+     */
+    SnapshotWriter(const std::string &folder,
+                   const FieldLayout &layout,
+                   const std::string &problem,
+                   const std::string &provenance);
+
+    /** Write batch number @p batch. Collective over the layout's group. */
+    void
+    write(const long batch, const std::vector<SnapshotRecord> &records) const;
+
+    /**
+     * Write `index.h5`, which links to all files that are there. On one
+     * rank, when nobody writes batches.
+     */
+    void
+    write_index() const;
+
+  private:
+    const std::string  folder;
+    const FieldLayout &layout;
+    const std::string  problem;
+    const std::string  provenance;
+  };
+} // namespace neuraldeal
+
+#endif

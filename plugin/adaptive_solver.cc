@@ -1,0 +1,692 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <deal.II/base/mpi.h>
+#include <deal.II/base/timer.h>
+
+#include <deal.II/lac/la_parallel_vector.h>
+#include <deal.II/lac/petsc_vector.h>
+#include <deal.II/lac/trilinos_vector.h>
+#include <deal.II/lac/vector.h>
+
+#include <fmt/format.h>
+#include <neuraldeal/plugin/adaptive_solver.h>
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
+#include <neuraldeal/surrogates/progress.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+namespace neuraldeal
+{
+  using namespace dealii;
+
+  namespace
+  {
+    /** The numbers of a report, so that ranks can add them to zeros. */
+    std::vector<double>
+    to_numbers(const SolveReport &report)
+    {
+      return {double(static_cast<int>(report.decision)),
+              double(static_cast<int>(report.reason)),
+              double(report.audited),
+              double(report.failed),
+              report.scale,
+              report.prior_scale,
+              report.bound,
+              report.estimate,
+              report.error,
+              double(report.iterations),
+              report.seconds,
+              double(report.model),
+              double(report.group)};
+    }
+
+    SolveReport
+    from_numbers(const long query, const double *numbers)
+    {
+      SolveReport report;
+      report.query       = query;
+      report.decision    = static_cast<Decision>(int(*numbers++));
+      report.reason      = static_cast<Reason>(int(*numbers++));
+      report.audited     = (*numbers++ != 0.);
+      report.failed      = (*numbers++ != 0.);
+      report.scale       = *numbers++;
+      report.prior_scale = *numbers++;
+      report.bound       = *numbers++;
+      report.estimate    = *numbers++;
+      report.error       = *numbers++;
+      report.iterations  = *numbers++;
+      report.seconds     = *numbers++;
+      report.model       = *numbers++;
+      report.group       = *numbers++;
+      return report;
+    }
+
+    torch::Tensor
+    as_row(const std::vector<double> &values)
+    {
+      return torch::tensor(values, torch::kFloat64).unsqueeze(0);
+    }
+  } // namespace
+
+
+
+  template <typename VectorType>
+  AdaptiveSolver<VectorType>::AdaptiveSolver(
+    const FullOrderModel<VectorType> &model,
+    const FieldLayout                &layout,
+    const InputDistribution          &inputs,
+    const ProcessGroups              &groups,
+    const AdditionalData             &data)
+    : model(model)
+    , layout(layout)
+    , inputs(inputs)
+    , groups(groups)
+    , data(data)
+    , trust_gate(data.gate, data.seed)
+  {
+    AssertThrow(model.reinit_vector && model.solve,
+                ExcMessage("A FullOrderModel needs at least reinit_vector "
+                           "and solve."));
+    // Said before anything is solved: a confidence that the held-out
+    // snapshots cannot support, an unknown surrogate.
+    const unsigned int needed =
+      samples_needed(data.gate.confidence, data.gate.significance);
+    if (data.n_held_out < needed)
+      throw InputError(data.source,
+                       "Held-out solves",
+                       std::to_string(data.n_held_out),
+                       fmt::format("at least {}, which the confidence {} "
+                                   "with significance {} rests on",
+                                   needed,
+                                   data.gate.confidence,
+                                   data.gate.significance));
+    trained = make_surrogate(data.surrogate,
+                             inputs.ranges(),
+                             data.surrogate_parameters,
+                             data.source);
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  AdaptiveSolver<VectorType>::problem_hash() const
+  {
+    const std::uint64_t parts[] = {layout.hash(), inputs.hash()};
+    return hexadecimal(fnv1a(parts, sizeof(parts)));
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  AdaptiveSolver<VectorType>::training_hash() const
+  {
+    std::string text = data.surrogate + data.surrogate_parameters.dump();
+    for (const auto &ids : {training_ids(), held_out_ids()})
+      for (const long id : ids)
+        for (const double value : design(id))
+          text += fmt::format("{:.17g},", value);
+    return hexadecimal(fnv1a(text.data(), text.size()));
+  }
+
+
+
+  template <typename VectorType>
+  Input
+  AdaptiveSolver<VectorType>::design(const long id) const
+  {
+    // Held-out snapshots calibrate, so they have to be drawn like queries.
+    return id < long(data.n_training) ?
+             inputs.latin_hypercube(data.seed, id, data.n_training) :
+             inputs.draw(data.seed, CounterRandom::Stream::design, id);
+  }
+
+
+
+  template <typename VectorType>
+  SnapshotReader
+  AdaptiveSolver<VectorType>::snapshots() const
+  {
+    return SnapshotReader(data.folder + "/snapshots");
+  }
+
+
+
+  template <typename VectorType>
+  std::vector<long>
+  AdaptiveSolver<VectorType>::training_ids() const
+  {
+    std::vector<long> result;
+    for (const long id : snapshots().ids())
+      if (id < long(data.n_training))
+        result.push_back(id);
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  std::vector<long>
+  AdaptiveSolver<VectorType>::held_out_ids() const
+  {
+    std::vector<long> result;
+    for (const long id : snapshots().ids())
+      if (id >= long(data.n_training) &&
+          id < long(data.n_training + data.n_held_out))
+        result.push_back(id);
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  typename AdaptiveSolver<VectorType>::Preparation
+  AdaptiveSolver<VectorType>::prepare()
+  {
+    Preparation result;
+    Timer       timer(groups.world);
+
+    typename Campaign<VectorType>::AdditionalData campaign_data;
+    campaign_data.folder       = data.folder + "/snapshots";
+    campaign_data.batch_size   = data.batch_size;
+    campaign_data.max_failures = data.max_failures;
+    campaign_data.provenance   = data.provenance;
+    const Campaign<VectorType> campaign(model, layout, groups, campaign_data);
+    // Another design would give the same sample ids to other inputs.
+    const std::string design_name =
+      fmt::format("{}-{}-{}", problem_hash(), data.n_training, data.seed);
+    std::vector<std::string> names;
+    for (const auto &range : inputs.ranges())
+      names.push_back(range.name);
+    const unsigned int n_samples = data.n_training + data.n_held_out;
+    campaign.run(
+      n_samples,
+      [this](const long id) { return design(id); },
+      design_name,
+      names);
+    const SnapshotReader store  = snapshots();
+    result.n_failed             = store.failures().size();
+    result.n_full_solves        = n_samples;
+    result.seconds_campaign     = timer.wall_time();
+    result.seconds_a_full_solve = store.mean_seconds();
+    costs["seconds_full_solve"] = store.mean_seconds();
+
+    timer.restart();
+    const std::string model_file = data.folder + "/model.safetensors";
+    bool              is_there   = false;
+    std::string       failure;
+    if (groups.is_root() && std::filesystem::exists(model_file))
+      try
+        {
+          const auto file = ModelFile::read(model_file);
+          if (file.get<std::string>("problem") != problem_hash())
+            throw FileError(model_file,
+                            "its entry 'problem' is " +
+                              file.get<std::string>("problem") +
+                              ", so it was trained for another problem; "
+                              "valid is " +
+                              problem_hash());
+          is_there = (file.get<std::string>("training") == training_hash());
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, groups.world);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+    MPI_Bcast(&is_there, 1, MPI_CXX_BOOL, 0, groups.world);
+    if (!is_there)
+      train(store, model_file);
+    load(model_file);
+    result.model_was_there  = is_there;
+    result.seconds_training = timer.wall_time();
+
+    timer.restart();
+    trust_gate.calibrate(trained->held_out_scores());
+    if (can_verify())
+      calibrate_estimator(store);
+    result.seconds_calibration = timer.wall_time();
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  void
+  AdaptiveSolver<VectorType>::train(const SnapshotReader &store,
+                                    const std::string    &model_file)
+  {
+    const auto space = store.read_space();
+    trained->fit(SnapshotReader(store, training_ids()),
+                 space,
+                 mpi_communicator(groups.world));
+
+    // The networks have not seen the held-out snapshots; only the last
+    // layers learn them, and there each can be left out exactly.
+    const SnapshotReader       held_out(store, held_out_ids());
+    std::vector<torch::Tensor> summaries;
+    for (long i = 0; i < held_out.size(); ++i)
+      {
+        const auto       snapshot = held_out.read(i, i + 1);
+        Surrogate::Norms norms;
+        norms.correction = space.norm(snapshot.solution - snapshot.prior);
+        norms.solution   = space.norm(snapshot.solution);
+        summaries.push_back(trained->summarize(snapshot, norms));
+      }
+    trained->update(torch::cat(summaries), held_out.ids(), true);
+    save(model_file);
+  }
+
+
+
+  template <typename VectorType>
+  void
+  AdaptiveSolver<VectorType>::save(const std::string &filename) const
+  {
+    // All ranks have the same surrogate, each with its slice of the fields;
+    // only where a slice is everything can one rank write the file.
+    AssertThrow(trained->n_values() == layout.n_values(),
+                ExcMessage("A model is saved before it is distributed over "
+                           "the ranks of a group."));
+    std::string failure;
+    if (groups.is_root())
+      try
+        {
+          ModelFile file;
+          trained->save(file);
+          file.metadata["format"]   = "neural.deal model 1";
+          file.metadata["problem"]  = problem_hash();
+          file.metadata["training"] = training_hash();
+          file.metadata["costs"]    = costs;
+          for (const auto &range : inputs.ranges())
+            file.metadata["inputs"].push_back(
+              {{"name", range.name},
+               {"lower", fmt::format("{}", range.lower)},
+               {"upper", fmt::format("{}", range.upper)},
+               {"logarithmic", range.logarithmic}});
+          file.write(filename);
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, groups.world);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+  }
+
+
+
+  template <typename VectorType>
+  void
+  AdaptiveSolver<VectorType>::load(const std::string &model_file)
+  {
+    const auto file = ModelFile::read(model_file);
+    costs           = file.metadata["costs"];
+    trained->load(file,
+                  layout.first_value(),
+                  layout.n_local_values(),
+                  mpi_communicator(groups.group()));
+  }
+
+
+
+  template <typename VectorType>
+  double
+  AdaptiveSolver<VectorType>::estimate(const Input      &input,
+                                       const VectorType &candidate,
+                                       const double      solution_norm) const
+  {
+    VectorType residual, representative;
+    model.reinit_vector(residual);
+    model.reinit_vector(representative);
+    model.residual(input, candidate, residual);
+    model.riesz_solve(residual, representative);
+    return std::sqrt(std::max(0., residual * representative)) / solution_norm;
+  }
+
+
+
+  template <typename VectorType>
+  void
+  AdaptiveSolver<VectorType>::calibrate_estimator(const SnapshotReader &store)
+  {
+    const auto scores = trained->held_out_scores();
+    const long n      = scores.ids.numel();
+    auto       values = torch::zeros({n}, torch::kFloat64);
+    Progress   progress("calibrating the estimator", n, groups.is_root());
+    groups.distribute(
+      n,
+      [&](const unsigned int i) {
+        const long           id = scores.ids[i].template item<std::int64_t>();
+        const SnapshotReader one(store, {id});
+        const auto           prior =
+          one.read(0, 1).prior[0].slice(0,
+                                        layout.first_value(),
+                                        layout.first_value() +
+                                          layout.n_local_values());
+        VectorType candidate;
+        model.reinit_vector(candidate);
+        layout.from_tensor(trained->held_out_mean(i, prior), candidate);
+        const double value =
+          estimate(design(id), candidate, layout.norm(candidate));
+        if (groups.is_group_root())
+          values[i] = value;
+      },
+      [&](const unsigned int done) { progress.update(done); });
+    mpi_communicator(groups.world).sum(values);
+
+    std::vector<CalibrationSample> samples;
+    for (long i = 0; i < n; ++i)
+      samples.push_back({values[i].template item<double>(),
+                         scores.error[i].template item<double>(),
+                         std::numeric_limits<double>::infinity()});
+    trust_gate.calibrate_estimator(samples);
+  }
+
+
+
+  template <typename VectorType>
+  typename AdaptiveSolver<VectorType>::Answer
+  AdaptiveSolver<VectorType>::answer(const Input &input,
+                                     VectorType  &solution) const
+  {
+    Answer result;
+    auto  &report = result.report;
+    report.model  = trained->n_snapshots();
+
+    result.prior = torch::zeros({1, layout.n_local_values()}, torch::kFloat64);
+    TrustGate::Verdict verdict{Decision::resolve,
+                               Reason::not_finite,
+                               SolveReport::unknown};
+    const auto         failure = groups.try_on_group([&]() {
+      if (model.coarse_solve)
+        {
+          model.coarse_solve(input, solution);
+          result.prior = layout.to_tensor(solution).unsqueeze(0);
+        }
+      const auto   prediction = trained->predict({as_row(input), result.prior});
+      const double norm = prediction.norm.template item<double>();
+      report.scale = prediction.scale.template item<double>() / norm;
+      report.prior_scale =
+        std::hypot(report.scale,
+                   prediction.correction.template item<double>() / norm);
+      layout.from_tensor(prediction.mean[0], solution);
+      verdict = trust_gate.decide(std::isfinite(norm) ? report.scale :
+                                                        SolveReport::unknown,
+                                  prediction.novelty.template item<double>());
+      report.bound = verdict.bound;
+
+      if (verdict.decision == Decision::verify)
+        {
+          if (can_verify() && verdict.reason != Reason::not_finite)
+            {
+              report.estimate = estimate(input, solution, norm);
+              verdict = trust_gate.decide_verified(report.estimate, verdict);
+              report.estimate = verdict.bound;
+            }
+          else
+            verdict.decision = verdict.reason == Reason::not_finite ?
+                                         Decision::resolve :
+                                         Decision::correct;
+        }
+    });
+    // A coarse solve that fails leaves no prediction to start from.
+    if (!failure.empty())
+      verdict = {Decision::resolve, Reason::not_finite, SolveReport::unknown};
+    report.decision = verdict.decision;
+    report.reason   = verdict.reason;
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  torch::Tensor
+  AdaptiveSolver<VectorType>::full_solve(const Input &input,
+                                         Answer      &answer,
+                                         VectorType  &solution) const
+  {
+    auto      &report = answer.report;
+    VectorType prediction;
+    model.reinit_vector(prediction);
+    prediction = solution;
+
+    const auto attempt = [&](const auto &solver, const bool from_prediction) {
+      return groups.try_on_group([&]() {
+        if (from_prediction)
+          solution = prediction;
+        else
+          solution = 0.;
+        report.iterations = solver(input, solution);
+        AssertThrow(std::isfinite(solution.l2_norm()),
+                    ExcMessage("the solution is not finite"));
+      });
+    };
+    report.failure = attempt(model.solve, report.decision == Decision::correct);
+    if (!report.failure.empty() && model.fallback_solve)
+      {
+        const auto again = attempt(model.fallback_solve, false);
+        report.failure =
+          again.empty() ? "" : report.failure + "; the fallback: " + again;
+      }
+    report.failed = !report.failure.empty();
+    if (report.failed)
+      return {};
+
+    Surrogate::Norms norms;
+    const double     norm = layout.norm(solution);
+    prediction -= solution;
+    report.error   = layout.norm(prediction) / norm;
+    norms.solution = torch::full({1}, norm, torch::kFloat64);
+    VectorType correction;
+    model.reinit_vector(correction);
+    layout.from_tensor(answer.prior[0], correction);
+    correction -= solution;
+    norms.correction =
+      torch::full({1}, layout.norm(correction), torch::kFloat64);
+
+    Snapshots snapshot;
+    snapshot.parameters = as_row(input);
+    snapshot.prior      = answer.prior;
+    snapshot.solution   = layout.to_tensor(solution).unsqueeze(0);
+    return trained->summarize(snapshot, norms);
+  }
+
+
+
+  template <typename VectorType>
+  SolveReport
+  AdaptiveSolver<VectorType>::solve(const Input &input,
+                                    VectorType  &solution) const
+  {
+    const Timer timer;
+    auto        result = answer(input, solution);
+    if (result.report.full_solve())
+      {
+        full_solve(input, result, solution);
+        if (result.report.failed)
+          throw std::runtime_error("The host's solver has failed: " +
+                                   result.report.failure);
+      }
+    result.report.seconds = timer.wall_time();
+    return result.report;
+  }
+
+
+
+  template <typename VectorType>
+  void
+  AdaptiveSolver<VectorType>::predict(const Input &input,
+                                      VectorType  &mean,
+                                      VectorType  *standard_deviation) const
+  {
+    auto prior = torch::zeros({1, layout.n_local_values()}, torch::kFloat64);
+    if (model.coarse_solve)
+      {
+        model.coarse_solve(input, mean);
+        prior = layout.to_tensor(mean).unsqueeze(0);
+      }
+    PredictionParts parts;
+    parts.standard_deviation = (standard_deviation != nullptr);
+    const auto prediction    = trained->predict({as_row(input), prior}, parts);
+    layout.from_tensor(prediction.mean[0], mean);
+    if (standard_deviation != nullptr)
+      layout.from_tensor(prediction.standard_deviation[0], *standard_deviation);
+  }
+
+
+
+  template <typename VectorType>
+  std::vector<SolveReport>
+  AdaptiveSolver<VectorType>::serve(
+    const long                              n_queries,
+    const std::function<Input(const long)> &input,
+    const Consumer                         &consumer)
+  {
+    const auto           everybody = mpi_communicator(groups.world);
+    const SnapshotWriter writer(data.folder + "/served",
+                                layout,
+                                problem_hash() + "-served",
+                                data.provenance);
+    if (groups.is_root())
+      std::filesystem::create_directories(data.folder + "/served");
+    const unsigned int my_group =
+      Utilities::MPI::this_mpi_process(groups.world) /
+      Utilities::MPI::n_mpi_processes(groups.group());
+
+    std::vector<SolveReport> reports;
+    Progress                 progress("queries", n_queries, groups.is_root());
+    const std::size_t        n_numbers = to_numbers(SolveReport()).size();
+    for (long begin = 0; begin < n_queries; begin += data.round_size)
+      {
+        const long n = std::min<long>(data.round_size, n_queries - begin);
+
+        // First every query gets a prediction and a decision.
+        auto numbers = torch::zeros({n, long(n_numbers)}, torch::kFloat64);
+        groups.distribute(n, [&](const unsigned int i) {
+          const long  query = begin + i;
+          const Input x     = input(query);
+          VectorType  solution;
+          model.reinit_vector(solution);
+          const Timer timer;
+          auto        result = answer(x, solution);
+          auto       &report = result.report;
+          report.query       = query;
+          report.group       = my_group;
+          report.audited     = (report.decision == Decision::accept) &&
+                           trust_gate.is_audited(query);
+          report.seconds = timer.wall_time();
+          if (consumer && !report.full_solve())
+            consumer(x, solution, report);
+          if (groups.is_group_root())
+            numbers[i].copy_(as_row(to_numbers(report))[0]);
+        });
+        everybody.sum(numbers);
+
+        std::vector<long> tasks;
+        for (long i = 0; i < n; ++i)
+          {
+            reports.push_back(
+              from_numbers(begin + i, numbers[i].data_ptr<double>()));
+            if (reports.back().full_solve())
+              tasks.push_back(begin + i);
+          }
+
+        // Then the full solves, balanced over the groups by themselves. Who
+        // solves predicts again: that costs less than moving a field.
+        numbers =
+          torch::zeros({long(tasks.size()), long(n_numbers)}, torch::kFloat64);
+        torch::Tensor            summaries;
+        std::vector<std::string> failures(tasks.size());
+        groups.distribute(tasks.size(), [&](const unsigned int i) {
+          const long  query = tasks[i];
+          const Input x     = input(query);
+          VectorType  solution;
+          model.reinit_vector(solution);
+          const Timer timer;
+          auto        result = answer(x, solution);
+          auto       &report = result.report;
+          report.query       = query;
+          report.group       = my_group;
+          report.audited     = reports[query].audited;
+          const auto summary = full_solve(x, result, solution);
+          report.seconds     = timer.wall_time();
+          failures[i]        = report.failure;
+          if (!report.failed)
+            {
+              if (consumer)
+                consumer(x, solution, report);
+              SnapshotRecord record;
+              record.id         = first_served_id + query;
+              record.parameters = x;
+              record.prior      = result.prior[0];
+              record.solution   = layout.to_tensor(solution);
+              record.seconds    = report.seconds;
+              record.iterations = report.iterations;
+              writer.write(first_served_id + query, {record});
+              if (!summaries.defined())
+                summaries = torch::zeros({long(tasks.size()), summary.size(1)},
+                                         torch::kFloat64);
+              if (groups.is_group_root())
+                summaries[i].copy_(summary[0]);
+            }
+          if (groups.is_group_root())
+            numbers[i].copy_(as_row(to_numbers(report))[0]);
+        });
+        everybody.sum(numbers);
+        for (const auto &others :
+             Utilities::MPI::all_gather(groups.world, failures))
+          for (std::size_t i = 0; i < tasks.size(); ++i)
+            if (failures[i].empty())
+              failures[i] = others[i];
+
+        // All learn the same, in the order of the queries.
+        long width = summaries.defined() ? summaries.size(1) : 0;
+        width      = Utilities::MPI::max(width, groups.world);
+        if (!summaries.defined())
+          summaries =
+            torch::zeros({long(tasks.size()), width}, torch::kFloat64);
+        everybody.sum(summaries);
+        for (const bool audits : {true, false})
+          {
+            std::vector<long>          ids;
+            std::vector<torch::Tensor> rows;
+            for (std::size_t i = 0; i < tasks.size(); ++i)
+              {
+                auto &report = reports[tasks[i]];
+                report = from_numbers(tasks[i], numbers[i].data_ptr<double>());
+                report.failure = failures[i];
+                if (report.failed || report.audited != audits)
+                  continue;
+                ids.push_back(first_served_id + tasks[i]);
+                rows.push_back(summaries[i].unsqueeze(0));
+                if (audits)
+                  trust_gate.record_audit(ids.back());
+              }
+            if (!ids.empty())
+              trained->update(torch::cat(rows), ids, audits);
+          }
+        if (!tasks.empty())
+          trust_gate.calibrate(trained->held_out_scores());
+
+        if (groups.is_root())
+          write_decision_log(data.folder + "/decisions.csv", reports);
+        progress.update(begin + n);
+      }
+    return reports;
+  }
+
+
+
+  template class AdaptiveSolver<Vector<double>>;
+  template class AdaptiveSolver<LinearAlgebra::distributed::Vector<double>>;
+  template class AdaptiveSolver<TrilinosWrappers::MPI::Vector>;
+  template class AdaptiveSolver<PETScWrappers::MPI::Vector>;
+} // namespace neuraldeal

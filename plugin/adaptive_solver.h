@@ -1,0 +1,231 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_plugin_adaptive_solver_h
+#define neuraldeal_plugin_adaptive_solver_h
+
+#include <deal.II/base/parameter_handler.h>
+
+#include <neuraldeal/coupling/campaign.h>
+#include <neuraldeal/coupling/field_layout.h>
+#include <neuraldeal/coupling/full_order_model.h>
+#include <neuraldeal/coupling/input_distribution.h>
+#include <neuraldeal/coupling/mpi_tools.h>
+#include <neuraldeal/coupling/trust_gate.h>
+#include <neuraldeal/surrogates/snapshot_reader.h>
+#include <neuraldeal/surrogates/surrogate.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /** The parameters of an AdaptiveSolver; its AdditionalData. */
+  struct AdaptiveSolverData
+  {
+    /** Snapshots, the model and the decision log go here. */
+    std::string folder = ".";
+
+    std::string    surrogate            = "POD network";
+    nlohmann::json surrogate_parameters = nlohmann::json::object();
+
+    /** Full solves to train on, a Latin hypercube. */
+    unsigned int n_training = 64;
+
+    /** Full solves to calibrate on, drawn like the queries. */
+    unsigned int n_held_out = 48;
+
+    unsigned int  batch_size   = 2;   ///< snapshots a file
+    double        max_failures = 0.1; ///< share of solves that may fail
+    unsigned int  round_size   = 50;  ///< queries a round
+    std::uint64_t seed         = 1;
+
+    TrustGate::AdditionalData gate;
+
+    /** The parameter file's name, for error messages, and its hash. */
+    std::string source     = "the program";
+    std::string provenance = "";
+
+    static void
+    declare_parameters(dealii::ParameterHandler &prm);
+
+    void
+    parse_parameters(dealii::ParameterHandler &prm, const std::string &source);
+  };
+
+  /**
+   * Answers the host's solves with a surrogate where a tolerance holds, and
+   * with the host's own solver where it does not.
+   *
+   * prepare() solves a counted design, trains on a part of it, and calibrates
+   * on the rest. Then solve() answers one query, and serve() a stream in
+   * rounds: within a round the surrogate is frozen, at its end it learns the
+   * full solves of the round in closed form, in the order of the queries.
+   *
+   * All member functions are collective: prepare() and serve() over all
+   * ranks, solve() over the ranks of a group.
+   */
+  template <typename VectorType>
+  class AdaptiveSolver
+  {
+  public:
+    using AdditionalData = AdaptiveSolverData;
+
+    /** Wall times of the phases of prepare(), and what it has spent. */
+    struct Preparation
+    {
+      unsigned int n_full_solves        = 0; ///< of the design, resumed or not
+      unsigned int n_failed             = 0;
+      double       seconds_campaign     = 0;
+      double       seconds_training     = 0;
+      double       seconds_calibration  = 0;
+      bool         model_was_there      = false;
+      double       seconds_a_full_solve = 0; ///< mean over the campaign
+    };
+
+    /** Sample ids of full solves made while serving start here. */
+    static constexpr long first_served_id = 1000000;
+
+    /** All arguments but @p data are referred to. */
+    AdaptiveSolver(const FullOrderModel<VectorType> &model,
+                   const FieldLayout                &layout,
+                   const InputDistribution          &inputs,
+                   const ProcessGroups              &groups,
+                   const AdditionalData             &data);
+
+    /**
+     * Campaign, training, calibration. What an earlier run has left in the
+     * folder is used: snapshots, and a model that was trained on the same
+     * ones with the same parameters.
+     * @throw FileError where files there belong to another problem.
+     */
+    Preparation
+    prepare();
+
+    /**
+     * Answer one query: by the prediction, or by a full solve.
+     * @param solution on return the answer.
+     */
+    SolveReport
+    solve(const Input &input, VectorType &solution) const;
+
+    /** What is done with an answer, on the ranks of the answering group. */
+    using Consumer = std::function<
+      void(const Input &, const VectorType &, const SolveReport &)>;
+
+    /**
+     * Answer the queries 0, …, @p n_queries − 1, shared out over the groups.
+     * The decision log is written after every round.
+     * @return the reports of all queries, on all ranks.
+     */
+    std::vector<SolveReport>
+    serve(const long                              n_queries,
+          const std::function<Input(const long)> &input,
+          const Consumer                         &consumer = {});
+
+    /** The input of snapshot @p id of the design. */
+    Input
+    design(const long id) const;
+
+    /**
+     * The prediction for @p input as it is now, without any decision, with
+     * @p standard_deviation at every point where it is not null.
+     */
+    void
+    predict(const Input &input,
+            VectorType  &mean,
+            VectorType  *standard_deviation = nullptr) const;
+
+    const TrustGate &
+    gate() const
+    {
+      return trust_gate;
+    }
+
+    const Surrogate &
+    surrogate() const
+    {
+      return *trained;
+    }
+
+    /** What the store of the campaign holds. */
+    SnapshotReader
+    snapshots() const;
+
+    /** The ids of the design's training part that were solved. */
+    std::vector<long>
+    training_ids() const;
+
+    /** The ids of its held-out part that were solved. */
+    std::vector<long>
+    held_out_ids() const;
+
+    /** Write the surrogate as it is now. Collective over all ranks. */
+    void
+    save(const std::string &filename) const;
+
+  private:
+    /** A prediction on its way to a decision. */
+    struct Answer
+    {
+      SolveReport   report;
+      torch::Tensor prior; ///< [1, n_local_values]
+      double        novelty = 0;
+    };
+
+    /** Coarse solve, prediction, decision on uncertainty, verification. */
+    Answer
+    answer(const Input &input, VectorType &solution) const;
+
+    /** The estimator: dual norm of the residual over @p solution_norm. */
+    double
+    estimate(const Input      &input,
+             const VectorType &candidate,
+             const double      solution_norm) const;
+
+    bool
+    can_verify() const
+    {
+      return model.residual && model.riesz_solve;
+    }
+
+    /**
+     * The full solve that @p answer asks for. @p solution is the prediction
+     * on entry, the solution on return.
+     * @return what the surrogate is to learn from it, [1, k]; empty where
+     * the host's solver has failed.
+     */
+    torch::Tensor
+    full_solve(const Input &input, Answer &answer, VectorType &solution) const;
+
+    void
+    train(const SnapshotReader &store, const std::string &model_file);
+
+    void
+    load(const std::string &model_file);
+
+    void
+    calibrate_estimator(const SnapshotReader &store);
+
+    std::string
+    problem_hash() const;
+
+    /** What a model must have been trained on and with, to be used again. */
+    std::string
+    training_hash() const;
+
+    const FullOrderModel<VectorType> &model;
+    const FieldLayout                &layout;
+    const InputDistribution          &inputs;
+    const ProcessGroups              &groups;
+    const AdditionalData              data;
+
+    std::unique_ptr<Surrogate> trained;
+    TrustGate                  trust_gate;
+    nlohmann::json             costs = nlohmann::json::object();
+  };
+} // namespace neuraldeal
+
+#endif

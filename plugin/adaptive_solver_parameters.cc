@@ -1,0 +1,126 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <fmt/format.h>
+#include <neuraldeal/plugin/adaptive_solver.h>
+#include <neuraldeal/surrogates/exceptions.h>
+
+namespace neuraldeal
+{
+  using namespace dealii;
+
+  namespace
+  {
+    /** "POD tolerance" stays, "width" becomes "Width". */
+    std::string
+    entry_name(const std::string &name)
+    {
+      std::string result = name;
+      result[0]          = std::toupper(result[0]);
+      return result;
+    }
+  } // namespace
+
+
+
+  void
+  AdaptiveSolverData::declare_parameters(ParameterHandler &prm)
+  {
+    const AdaptiveSolverData defaults;
+    prm.declare_entry("Training solves",
+                      std::to_string(defaults.n_training),
+                      Patterns::Integer(),
+                      "Full solves to train on.");
+    prm.declare_entry("Held-out solves",
+                      std::to_string(defaults.n_held_out),
+                      Patterns::Integer(),
+                      "Full solves to calibrate on.");
+    prm.declare_entry("Snapshots per file",
+                      std::to_string(defaults.batch_size),
+                      Patterns::Integer(),
+                      "Full solves that a kill may cost.");
+    prm.declare_entry("Failed solves",
+                      fmt::format("{}", defaults.max_failures),
+                      Patterns::Double(),
+                      "Share of the campaign's solves that may fail.");
+    prm.declare_entry("Round size",
+                      std::to_string(defaults.round_size),
+                      Patterns::Integer(),
+                      "Queries between two updates of the surrogate.");
+    prm.declare_entry("Seed",
+                      std::to_string(defaults.seed),
+                      Patterns::Integer(),
+                      "Seed of everything random.");
+    prm.enter_subsection("Trust");
+    TrustGate::AdditionalData::declare_parameters(prm);
+    prm.leave_subsection();
+
+    prm.enter_subsection("Surrogate");
+    prm.declare_entry("Type",
+                      defaults.surrogate,
+                      Patterns::Anything(),
+                      "One of the registered surrogates.");
+    register_surrogates();
+    for (const auto &[name, entry] : SurrogateRegistry::entries())
+      {
+        prm.enter_subsection(name);
+        for (const auto &parameter : entry.parameters)
+          prm.declare_entry(entry_name(parameter.name),
+                            parameter.default_value.dump(),
+                            Patterns::Anything(),
+                            parameter.documentation);
+        prm.leave_subsection();
+      }
+    prm.leave_subsection();
+  }
+
+
+
+  void
+  AdaptiveSolverData::parse_parameters(ParameterHandler  &prm,
+                                       const std::string &source_)
+  {
+    source             = source_;
+    const auto integer = [&](const std::string &entry, const long minimum) {
+      const long value = prm.get_integer(entry);
+      if (value < minimum)
+        throw InputError(source,
+                         entry,
+                         std::to_string(value),
+                         "an integer from " + std::to_string(minimum));
+      return value;
+    };
+    n_training   = integer("Training solves", 2);
+    n_held_out   = integer("Held-out solves", 1);
+    batch_size   = integer("Snapshots per file", 1);
+    round_size   = integer("Round size", 1);
+    seed         = integer("Seed", 0);
+    max_failures = prm.get_double("Failed solves");
+    if (!(max_failures >= 0. && max_failures <= 1.))
+      throw InputError(source,
+                       "Failed solves",
+                       fmt::format("{}", max_failures),
+                       "a number from 0 to 1");
+    prm.enter_subsection("Trust");
+    gate.parse_parameters(prm, source);
+    prm.leave_subsection();
+
+    prm.enter_subsection("Surrogate");
+    surrogate = prm.get("Type");
+    const auto &entry =
+      SurrogateRegistry::find(source, "Surrogate/Type", surrogate);
+    prm.enter_subsection(surrogate);
+    surrogate_parameters = nlohmann::json::object();
+    for (const auto &parameter : entry.parameters)
+      {
+        const std::string text = prm.get(entry_name(parameter.name));
+        surrogate_parameters[parameter.name] =
+          nlohmann::json::parse(text, nullptr, false);
+        if (surrogate_parameters[parameter.name].is_discarded())
+          surrogate_parameters[parameter.name] = text;
+      }
+    prm.leave_subsection();
+    prm.leave_subsection();
+    complete_parameters(entry.parameters, surrogate_parameters, source);
+  }
+} // namespace neuraldeal
