@@ -11,6 +11,11 @@ if(NOT NEURALDEAL_SURROGATES_ONLY)
       "deal.II at ${DEAL_II_PATH} is built without one of MPI, p4est, Trilinos "
       "and PETSc; neural.deal needs all four (Debian's libdeal.ii-dev has them).")
   endif()
+  # Debian's deal.II hands its own -g on to everybody, which doubles the size
+  # of every Release object and the time to link them.
+  foreach(flags DEAL_II_CXX_FLAGS DEAL_II_CXX_FLAGS_RELEASE)
+    string(REGEX REPLACE "(^| )-g( |$)" " " ${flags} "${${flags}}")
+  endforeach()
   # Compilers and flags of deal.II, before any target exists.
   deal_ii_initialize_cached_variables()
   find_package(MPI REQUIRED COMPONENTS C CXX)

@@ -44,3 +44,11 @@ function(neuraldeal_configure_library target)
     $<INSTALL_INTERFACE:include>)
   set_property(GLOBAL APPEND PROPERTY NEURALDEAL_LIBRARIES ${target})
 endfunction()
+
+# Use the precompiled header of the plugin room in a target with deal.II. An
+# executable has to be compiled like the library then, as code that may move.
+function(neuraldeal_reuse_headers target)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
+  target_precompile_headers(${target} REUSE_FROM neuraldeal_plugin)
+endfunction()

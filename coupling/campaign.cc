@@ -196,8 +196,9 @@ namespace neuraldeal
                                        records.back().reason));
       },
       [&](const unsigned int handed_out) {
-        progress.update((n_batches - missing.size() + handed_out) *
-                        data.batch_size);
+        if (!missing.empty())
+          progress.update((n_batches - missing.size() + handed_out) *
+                          data.batch_size);
       });
 
     if (groups.is_root())

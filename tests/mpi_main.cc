@@ -4,45 +4,30 @@
 #include <deal.II/base/mpi.h>
 
 #include <gtest/gtest.h>
-#include <mpi.h>
 
-#include <algorithm>
-#include <string>
-
-namespace
-{
-  /** Says on which rank a check failed. */
-  class RankOfFailure : public testing::EmptyTestEventListener
-  {
-    void
-    OnTestPartResult(const testing::TestPartResult &result) override
-    {
-      if (result.failed())
-        {
-          std::cout << "[  rank "
-                    << dealii::Utilities::MPI::this_mpi_process(MPI_COMM_WORLD)
-                    << "  ] " << result.file_name() << ":"
-                    << result.line_number() << ": " << result.summary()
-                    << std::endl;
-        }
-    }
-  };
-} // namespace
-
-/** The main function of tests that may run on several ranks. */
+// The main() of tests with MPI: a failure on one rank fails all of them, and
+// only the first rank reports.
 int
-main(int argc, char **argv)
+main(int argc, char *argv[])
 {
   dealii::Utilities::MPI::MPI_InitFinalize mpi(argc, argv, 1);
   testing::InitGoogleTest(&argc, argv);
-
-  auto &listeners = testing::UnitTest::GetInstance()->listeners();
-  if (dealii::Utilities::MPI::this_mpi_process(MPI_COMM_WORLD) != 0)
+  if (dealii::Utilities::MPI::this_mpi_process(MPI_COMM_WORLD) > 0)
     {
+      auto &listeners = testing::UnitTest::GetInstance()->listeners();
+      // Failures of other ranks are still printed.
+      class FailuresOnly : public testing::EmptyTestEventListener
+      {
+        void
+        OnTestPartResult(const testing::TestPartResult &result) override
+        {
+          if (result.failed())
+            std::cerr << result.file_name() << ":" << result.line_number()
+                      << " (another rank) " << result.message() << std::endl;
+        }
+      };
       delete listeners.Release(listeners.default_result_printer());
-      listeners.Append(new RankOfFailure);
+      listeners.Append(new FailuresOnly);
     }
-
-  // A test has failed if it has on one of the ranks.
   return dealii::Utilities::MPI::max(RUN_ALL_TESTS(), MPI_COMM_WORLD);
 }

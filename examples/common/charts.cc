@@ -121,20 +121,16 @@ namespace neuraldeal::examples
     class Classes
     {
     public:
-      explicit Classes(std::vector<std::string> all)
+      explicit Classes(const std::vector<std::string> &all)
       {
-        std::vector<std::string> seen;
         for (const auto &name : all)
-          {
-            if (sizes[name]++ == 0)
-              seen.push_back(name);
-          }
-        std::stable_sort(seen.begin(),
-                         seen.end(),
+          if (sizes[name]++ == 0)
+            names.push_back(name);
+        std::stable_sort(names.begin(),
+                         names.end(),
                          [](const std::string &a, const std::string &b) {
                            return known_class(a) < known_class(b);
                          });
-        names = seen;
         signs = signs_of(names);
       }
 
@@ -285,6 +281,9 @@ namespace neuraldeal::examples
              const std::string &dashes,
              const bool         vertical = false)
     {
+      // Nothing else has a place on a logarithmic axis.
+      if (!(std::isfinite(value) && value > 0))
+        return;
       commands += fmt::format(
         "set arrow from {0} to {1} nohead back linewidth 1.4 dashtype {3} "
         "linecolor rgb '{2}'\n",
@@ -311,6 +310,8 @@ namespace neuraldeal::examples
         transparency,
         sign.colour + 1);
     }
+
+
 
     constexpr const char *dashed = "(6,4)";
     constexpr const char *dotted = "(1.5,3)";
@@ -376,6 +377,12 @@ namespace neuraldeal::examples
                 ++n_left;
                 n_bad += (point.error > tolerance ? 1 : 0);
               }
+          if (n_left == 0)
+            {
+              text += fmt::format(" No point lies left of the tolerance of {}.",
+                                  unit(tolerance));
+              continue;
+            }
           text +=
             fmt::format(" Of {} left of the tolerance of {}, {} above it{}.",
                         n_left == 1 ? "the one point" :
@@ -500,6 +507,13 @@ namespace neuraldeal::examples
     std::string &commands = chart.commands;
     commands              = plain_axes() + y.commands('y');
 
+    std::vector<LearningCurve::Point> points = curve.points;
+    std::stable_sort(points.begin(),
+                     points.end(),
+                     [](const auto &a, const auto &b) {
+                       return a.n_snapshots < b.n_snapshots;
+                     });
+
     // Tics where the points are, as long as their labels have room.
     const bool logarithmic = (first > 0 && last >= 6 * first);
     const auto position    = [&](const double x) {
@@ -507,17 +521,14 @@ namespace neuraldeal::examples
     };
     const double width =
       std::max(position(last) - position(first), logarithmic ? 0.1 : 1.);
-    std::vector<unsigned int> numbers;
-    for (const auto &point : curve.points)
-      numbers.push_back(point.n_snapshots);
-    std::sort(numbers.begin(), numbers.end());
     std::string tics;
     double      previous = std::numeric_limits<double>::lowest();
-    for (const unsigned int n : numbers)
-      if (position(n) - previous >= 0.08 * width)
+    for (const auto &point : points)
+      if (position(point.n_snapshots) - previous >= 0.08 * width)
         {
-          tics += fmt::format("{}{}", tics.empty() ? "" : ", ", n);
-          previous = position(n);
+          tics +=
+            fmt::format("{}{}", tics.empty() ? "" : ", ", point.n_snapshots);
+          previous = position(point.n_snapshots);
         }
     const double pad = 0.05 * width;
     commands += fmt::format(
@@ -559,7 +570,7 @@ namespace neuraldeal::examples
       }
 
     commands += "$data << EOD\n";
-    for (const auto &point : curve.points)
+    for (const auto &point : points)
       commands += fmt::format("{} {:.9g} {:.9g}\n",
                               point.n_snapshots,
                               unit.factor * point.median,

@@ -151,8 +151,7 @@ footer { margin-top: 44px; font-size: 13px; color: var(--soft); }
   :root { color-scheme: light; --paper: #ffffff; --ink: #000000;
     --soft: #3b4148; --line: #c9cdd2; --card: #ffffff; --met: #00785a;
     --missed: #b34a00; }
-  body { font-size: 11pt; }
-  main { max-width: none; padding: 0; }
+  main { max-width: none; padding: 0 12px; zoom: 0.75; }
   h2, h3 { break-after: avoid; }
   tr { break-inside: avoid; }
   details::details-content { content-visibility: visible; display: block; }

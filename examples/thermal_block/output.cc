@@ -20,6 +20,8 @@
 #include <iostream>
 #include <thread>
 
+#include "common/report.h"
+
 
 namespace ThermalBlock
 {
@@ -251,8 +253,149 @@ namespace ThermalBlock
 
   template <int dim, typename LA>
   void
-  Output<dim, LA>::write_report(const std::vector<Pictured> &) const
-  {}
+  Output<dim, LA>::write_report(const std::vector<Pictured> &pictured) const
+  {
+    using namespace examples;
+    const auto percent = [](const double value) {
+      return fmt::format("{:.3g} %", 100. * value);
+    };
+    const auto milliseconds = [](const double seconds) {
+      return fmt::format("{:.3g} ms", 1e3 * seconds);
+    };
+
+    ReportData data;
+    data.title    = "The thermal block, answered by a surrogate with a gate";
+    data.subtitle = fmt::format(
+      "Nonlinear heat conduction in {}d, {} unknowns, {} parameters; "
+      "tolerance {} (relative L2 against the host's own solution), "
+      "confidence {:.0f} %\n{} ranks on {}",
+      dim,
+      host.get_dof_handler().n_dofs(),
+      query_size(),
+      percent(results.tolerance),
+      100. * results.confidence,
+      results.ranks,
+      results.machine);
+
+    const double n       = results.reports.size();
+    const double without = 1. - results.n_full_solves() / n;
+    data.key_figures     = {
+          {"answered without a full solve",
+           fmt::format("{:.1f} %", 100. * without),
+           "goal: 90 %",
+           without >= 0.9},
+          {"accepted answers beyond the tolerance",
+           fmt::format("{} of {} checked",
+                   results.n_violations(),
+                   results.checked.size()),
+           fmt::format("goal: at most {:.0f} %", 100. * (1 - results.confidence)),
+           results.n_violations() <=
+             (1. - results.confidence) * results.checked.size()},
+          {"an accepted answer",
+           milliseconds(results.seconds_accepted_answer),
+           fmt::format("1/{:.0f} of the full solve ({})",
+                   results.seconds_full_solve / results.seconds_accepted_answer,
+                   milliseconds(results.seconds_full_solve)),
+           std::nullopt},
+          {"full solves before serving",
+           fmt::format("{}", results.full_solves_before_serving),
+           fmt::format("and {} while serving {} queries",
+                   results.n_full_solves(),
+                   results.reports.size()),
+           std::nullopt}};
+
+    const auto table   = results.table();
+    data.table.caption = "What the queries cost, and what one gets";
+    data.table.header  = table.front();
+    data.table.rows.assign(table.begin() + 1, table.end());
+    data.table.notes = {
+      "Times are medians of single queries on one rank while the others "
+      "wait. The coarser mesh is the cheapest of the even ones whose 95 % "
+      "error quantile is not above that of the checked accepted answers, on "
+      "the same inputs, with the fastest of a direct solver, ILU and AMG. "
+      "Break-even counts campaign, training and calibration."};
+
+    for (const auto &point : results.learning_curve)
+      data.learning_curve.points.push_back(
+        {point.snapshots, point.median, point.quantile});
+    data.learning_curve.coarse_median      = results.coarse_median;
+    data.learning_curve.coarse_quantile_95 = results.coarse_quantile;
+    data.learning_curve.tolerance          = results.tolerance;
+
+    for (const auto &checked : results.checked)
+      data.bounds.points.push_back(
+        {checked.bound, checked.error, "accepted, checked"});
+    for (const auto &report : results.reports)
+      if (report.full_solve() && !report.failed)
+        data.bounds.points.push_back(
+          {report.bound,
+           report.error,
+           report.audited ? "accepted, audited" : "not accepted, solved"});
+    data.bounds.tolerances = {results.tolerance};
+
+    for (const auto &report : results.reports)
+      data.history.queries.push_back({static_cast<unsigned long>(report.query),
+                                      to_string(report.decision),
+                                      report.audited,
+                                      report.seconds});
+    data.history.round_size      = results.round_size;
+    data.history.reference_times = {{"full solve", results.seconds_full_solve}};
+    if (results.equal_error_mesh > 0)
+      data.history.reference_times.push_back(
+        {"mesh with the same error", results.seconds_equal_error_mesh});
+
+    for (const auto &fields : pictured)
+      {
+        Cut        one;
+        const auto add = [&](const std::string      &name,
+                             const VectorType       &field,
+                             const CutField::Palette palette,
+                             const std::string      &scale) {
+          CutField picture;
+          picture.name    = name;
+          picture.palette = palette;
+          picture.scale   = scale;
+          picture.values  = cut(field, picture.nx);
+          picture.ny      = picture.nx;
+          if (palette == CutField::Palette::magma)
+            for (auto &value : picture.values)
+              value = std::abs(value);
+          one.fields.push_back(picture);
+        };
+        one.name    = fields.name;
+        one.caption = dim == 3 ? "Vertical plane in the middle of the block." :
+                                 "The whole square.";
+        one.x_label = "x";
+        one.y_label = dim == 3 ? "z" : "y";
+        add("temperature", fields.solution, CutField::Palette::viridis, "T");
+        add("predicted mean", fields.mean, CutField::Palette::viridis, "T");
+        add("predicted standard deviation",
+            fields.standard_deviation,
+            CutField::Palette::magma,
+            "error");
+        add("true error", fields.error, CutField::Palette::magma, "error");
+        data.cuts.push_back(one);
+      }
+    data.parameters = parameters.text;
+
+    if (groups.is_root())
+      {
+        const std::string filename = parameters.output_folder + "/report.html";
+        const auto        warning  = examples::write_report(filename, data);
+        if (!warning.empty())
+          std::cout << "Warning: " << warning << std::endl;
+        std::cout << "Report: " << filename << std::endl;
+      }
+  }
+
+
+
+  template <int dim, typename LA>
+  unsigned int
+  Output<dim, LA>::query_size() const
+  {
+    return parameters.make_inputs().size();
+  }
 
 
 

@@ -74,6 +74,10 @@ namespace ThermalBlock
     std::vector<double>
     cut(const VectorType &field, unsigned int &n_columns) const;
 
+    /** Entries of an input. */
+    unsigned int
+    query_size() const;
+
     const Parameters                             &parameters;
     const Results                                &results;
     const neuraldeal::ProcessGroups              &groups;

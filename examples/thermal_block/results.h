@@ -58,6 +58,12 @@ namespace ThermalBlock
     /** Queries that the coarse solve alone could answer behind the gate. */
     unsigned int coarse_alone = 0;
 
+    /**
+     * Share of the checked queries whose coarse solution is within the
+     * tolerance: what a gate that knows the true error would let through.
+     */
+    double coarse_within_tolerance = 0;
+
     struct LearningPoint
     {
       unsigned int snapshots;

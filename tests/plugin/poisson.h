@@ -61,6 +61,10 @@ namespace Poisson
   template <typename VectorType>
   constexpr bool is_serial = std::is_same_v<VectorType, Vector<double>>;
 
+  template <typename VectorType>
+  constexpr bool is_distributed =
+    std::is_same_v<VectorType, LinearAlgebra::distributed::Vector<double>>;
+
   /** The matrix that goes with a vector. */
   template <typename VectorType>
   using MatrixFor = std::conditional_t<
@@ -167,8 +171,16 @@ namespace Poisson
     assemble(const std::array<double, 4> &logarithms,
              const Tensor<1, 2>          &velocity = Tensor<1, 2>())
     {
-      matrix          = 0.;
-      right_hand_side = 0.;
+      matrix = 0.;
+      // Only with ghost entries does a vector of deal.II's own take entries
+      // for other processes.
+      VectorType load;
+      if constexpr (is_distributed<VectorType>)
+        load.reinit(dof_handler.locally_owned_dofs(),
+                    constraints.get_local_lines(),
+                    communicator);
+      else
+        reinit(load);
       const QGauss<2>                      quadrature(2);
       FEValues<2>                          values(fe,
                          quadrature,
@@ -199,10 +211,14 @@ namespace Poisson
                 }
             cell->get_dof_indices(indices);
             constraints.distribute_local_to_global(
-              cell_matrix, cell_vector, indices, matrix, right_hand_side);
+              cell_matrix, cell_vector, indices, matrix, load);
           }
       matrix.compress(VectorOperation::add);
-      right_hand_side.compress(VectorOperation::add);
+      load.compress(VectorOperation::add);
+      if constexpr (is_distributed<VectorType>)
+        right_hand_side.copy_locally_owned_data_from(load);
+      else
+        right_hand_side = load;
     }
 
     /** Of sample number @p i of a sequence without a pattern. */

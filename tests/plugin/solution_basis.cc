@@ -109,7 +109,7 @@ TYPED_TEST(SolutionBasisTest, SavesIterationsOfGMRES)
       const auto report =
         basis.guess(problem.matrix, problem.right_hand_side, guess);
       const unsigned int n_guess = solve(guess), n_zero = solve(zero);
-      if (i > 0)
+      if (i > 2)
         {
           EXPECT_EQ(report.method, Projection::Method::least_squares);
           EXPECT_LT(report.residual, report.host_residual);

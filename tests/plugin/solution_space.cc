@@ -217,23 +217,21 @@ TEST(SolutionSpace, GalerkinProjectionHasTheLowestEnergy)
   for (unsigned int k = 0; k < 6; ++k)
     space.learn(vector_number(k, n).data(), no_sum);
 
-  for (const Symmetry symmetry : {Symmetry::definite, Symmetry::automatic})
-    {
-      Array            x(n, 0.);
-      const Projection result = space.project(a.system(symmetry), {}, x.data());
-      ASSERT_EQ(result.method, Projection::Method::galerkin);
-      EXPECT_EQ(result.dimension, 6u);
-      EXPECT_NEAR(result.residual, residual(a, x), 1e-12);
-      EXPECT_LT(energy(a, x), 0.);
-      for (unsigned int k = 0; k < 6; ++k)
-        for (const double step : {-1e-3, 1e-3})
-          {
-            Array other = x;
-            for (std::size_t i = 0; i < n; ++i)
-              other[i] += step * space.directions()[k][i];
-            EXPECT_LT(energy(a, x), energy(a, other));
-          }
-    }
+  Array            x(n, 0.);
+  const Projection result =
+    space.project(a.system(Symmetry::definite), {}, x.data());
+  ASSERT_EQ(result.method, Projection::Method::galerkin);
+  EXPECT_EQ(result.dimension, 6u);
+  EXPECT_NEAR(result.residual, residual(a, x), 1e-12);
+  EXPECT_LT(energy(a, x), 0.);
+  for (unsigned int k = 0; k < 6; ++k)
+    for (const double step : {-1e-3, 1e-3})
+      {
+        Array other = x;
+        for (std::size_t i = 0; i < n; ++i)
+          other[i] += step * space.directions()[k][i];
+        EXPECT_LT(energy(a, x), energy(a, other));
+      }
 }
 
 
@@ -284,7 +282,10 @@ TEST(SolutionSpace, FindsTheSolutionInItsSpan)
       a.right_hand_side = product(a, solution);
 
       Array x = vector_number(9, n); // also from a start of the host's
-      space.project(a.system(Symmetry::automatic), {}, x.data());
+      EXPECT_EQ(
+        space.project(a.system(Symmetry::automatic), {}, x.data()).method,
+        convection == 0. ? Projection::Method::galerkin :
+                           Projection::Method::least_squares);
       for (std::size_t i = 0; i < n; ++i)
         EXPECT_NEAR(x[i], solution[i], 1e-9);
     }
@@ -417,7 +418,8 @@ TEST(SolutionSpace, KeepsProductsOfAKnownMatrix)
           const Projection result = with.project(system, {}, y.data());
           if (k > 1)
             {
-              EXPECT_EQ(result.n_matrix_products, 2u);
+              // The new direction, and one check of either method.
+              EXPECT_LE(result.n_matrix_products, 3u);
             }
           for (std::size_t i = 0; i < n; ++i)
             EXPECT_NEAR(x[i], y[i], 1e-9);
