@@ -31,12 +31,12 @@ fail()
 # timed NAME COMMAND...: runs a command and prints the seconds it took.
 timed()
 {
-  local name=$1 start=$EPOCHREALTIME status
+  local name=$1 start=${EPOCHREALTIME/,/.} status
   shift
   "$@"
   status=$?
-  [ $status -ne 0 ] || awk -v name="$name" \
-    -v start="$start" -v end="$EPOCHREALTIME" \
+  [ $status -ne 0 ] || LC_ALL=C awk -v name="$name" \
+    -v start="$start" -v end="${EPOCHREALTIME/,/.}" \
     'BEGIN { printf "[%s: %.1f s]\n", name, end - start }'
   return $status
 }
@@ -109,6 +109,6 @@ mpi_environment()
   # In a container the kernel forbids one process to read another's memory.
   if [ -e /.dockerenv ] || [ -e /run/.containerenv ]; then
     export OMPI_MCA_btl_vader_single_copy_mechanism=none
-    export OMPI_MCA_smsc=^cma,knem,xpmem
+    export OMPI_MCA_smsc=^cma
   fi
 }

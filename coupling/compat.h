@@ -47,6 +47,22 @@ namespace neuraldeal::compat
   {
     return internal::communicator(object, 0);
   }
+
+  /**
+   * One of the solvers of dealii::PETScWrappers: they no longer want the
+   * communicator.
+   */
+  template <typename SolverType, typename SolverControlType>
+  SolverType
+  petsc_solver(SolverControlType &control, const MPI_Comm communicator)
+  {
+#if DEAL_II_VERSION_GTE(9, 5, 0)
+    (void)communicator;
+    return SolverType(control);
+#else
+    return SolverType(control, communicator);
+#endif
+  }
 } // namespace neuraldeal::compat
 
 #endif

@@ -252,6 +252,9 @@ namespace neuraldeal
     if (can_verify())
       calibrate_estimator(store);
     result.seconds_calibration = timer.wall_time();
+    result.seconds_from_nothing =
+      store.mean_seconds() * n_samples / groups.n_groups() +
+      costs.value("seconds_training", 0.) + result.seconds_calibration;
     return result;
   }
 
@@ -262,7 +265,8 @@ namespace neuraldeal
   AdaptiveSolver<VectorType>::train(const SnapshotReader &store,
                                     const std::string    &model_file)
   {
-    const auto space = store.read_space();
+    const Timer timer;
+    const auto  space = store.read_space();
     trained->fit(SnapshotReader(store, training_ids()),
                  space,
                  mpi_communicator(groups.world));
@@ -280,6 +284,7 @@ namespace neuraldeal
         summaries.push_back(trained->summarize(snapshot, norms));
       }
     trained->update(torch::cat(summaries), held_out.ids(), true);
+    costs["seconds_training"] = timer.wall_time();
     save(model_file);
   }
 

@@ -83,6 +83,12 @@ namespace neuraldeal
       double       seconds_calibration  = 0;
       bool         model_was_there      = false;
       double       seconds_a_full_solve = 0; ///< mean over the campaign
+
+      /**
+       * What the preparation costs from nothing on these ranks, whatever of
+       * it was there: the recorded times of the full solves and of training.
+       */
+      double seconds_from_nothing = 0;
     };
 
     /** Sample ids of full solves made while serving start here. */

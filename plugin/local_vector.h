@@ -31,6 +31,15 @@ namespace neuraldeal
       return compat::communicator(vector);
   }
 
+  /** The rank of this process. */
+  inline unsigned int
+  process_number(const MPI_Comm communicator)
+  {
+    int rank;
+    MPI_Comm_rank(communicator, &rank);
+    return rank;
+  }
+
   /** The values of @p vector that this process owns. */
   template <typename VectorType>
   std::vector<double>

@@ -27,7 +27,8 @@ namespace neuraldeal
     const std::vector<std::vector<double>> &directions,
     const std::size_t                       n_local,
     const LocalSystem::Apply               &matrix,
-    const LocalSystem::Sum                 &sum)
+    const LocalSystem::Sum                 &sum,
+    const unsigned int                      process)
     : n(n_local)
     , sum(sum)
     , z(directions)
@@ -44,7 +45,7 @@ namespace neuraldeal
 
     // In the decoupled rows the preconditioner is left alone.
     DecoupledRows decoupled;
-    decoupled.find(matrix, n);
+    decoupled.find(matrix, n, process);
     for (auto &direction : z)
       {
         decoupled.clear_entries(direction.data());
@@ -114,7 +115,8 @@ namespace neuraldeal
                                          std::vector<std::vector<double>>(),
                 x.locally_owned_elements().n_elements(),
                 apply_to_arrays(matrix, x),
-                sum_over(communicator_of(x)))
+                sum_over(communicator_of(x)),
+                process_number(communicator_of(x)))
     , inner(apply_to_arrays(inner, x))
   {}
 

@@ -32,13 +32,15 @@ namespace neuraldeal
     /**
      * @param directions Z, not necessarily orthonormal.
      * @param matrix A, needed here only.
+     * @param process the number of this process.
      * @throw InputError if A is not symmetric and positive definite on the
      * span.
      */
     LocalDeflation(const std::vector<std::vector<double>> &directions,
                    const std::size_t                       n_local,
                    const LocalSystem::Apply               &matrix,
-                   const LocalSystem::Sum                 &sum);
+                   const LocalSystem::Sum                 &sum,
+                   const unsigned int                      process);
 
     /**
      * Apply the operator. @p dst and @p src may be the same.

@@ -95,6 +95,7 @@ namespace neuraldeal
     system.sum             = sum_over(communicator_of(x));
     system.right_hand_side = right_hand_side.data();
     system.symmetry        = symmetry;
+    system.process         = process_number(communicator_of(x));
     if (data.constant_matrix)
       system.matrix_version = {1, 0};
 

@@ -206,25 +206,29 @@ namespace neuraldeal
 
   void
   DecoupledRows::find(const LocalSystem::Apply &apply,
-                      const std::size_t         n_local)
+                      const std::size_t         n_local,
+                      const unsigned int        process)
   {
-    Array z(n_local), first(n_local), second(n_local), product(n_local);
-    for (Array *quotient : {&first, &second})
+    // Two Weyl sequences: numbers between 1 and 2 without a pattern, also
+    // from one process to the next.
+    const double steps[]  = {0.6180339887498949, 0.4142135623730951};
+    const double shifts[] = {0.7320508075688772, 0.2360679774997898};
+    Array        z(n_local), product(n_local), quotients[2];
+    for (unsigned int k = 0; k < 2; ++k)
       {
-        // Numbers between 1 and 2 without a pattern (a Weyl sequence).
-        const double step =
-          quotient == &first ? 0.6180339887498949 : 0.4142135623730951;
         for (std::size_t i = 0; i < n_local; ++i)
-          z[i] = 1. + std::fmod(step * (i % 1000003), 1.);
+          z[i] =
+            1. + std::fmod(steps[k] * (i % 1000003) + shifts[k] * process, 1.);
         apply(product.data(), z.data());
         for (std::size_t i = 0; i < n_local; ++i)
-          (*quotient)[i] = product[i] / z[i];
+          quotients[k].push_back(product[i] / z[i]);
       }
 
     rows.clear();
     for (std::size_t i = 0; i < n_local; ++i)
-      if (std::abs(first[i] - second[i]) <= 1e-12 * std::abs(first[i]))
-        rows.emplace_back(i, first[i]);
+      if (std::abs(quotients[0][i] - quotients[1][i]) <=
+          1e-12 * std::abs(quotients[0][i]))
+        rows.emplace_back(i, quotients[0][i]);
   }
 
 
@@ -441,7 +445,7 @@ namespace neuraldeal
     if (!kept)
       {
         forget_matrix();
-        decoupled.find(apply, n);
+        decoupled.find(apply, n, system.process);
       }
     version = system.matrix_version;
 

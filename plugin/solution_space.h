@@ -42,6 +42,9 @@ namespace neuraldeal
 
     /** With a version products with the matrix are kept; zeros: without. */
     Version matrix_version = {0, 0};
+
+    /** The number of this process. */
+    unsigned int process = 0;
   };
 
   /**
@@ -60,9 +63,14 @@ namespace neuraldeal
   class DecoupledRows
   {
   public:
-    /** Those of @p apply, which @p n_local rows of are here. Collective. */
+    /**
+     * Those of the matrix @p apply, of which this process, with the number
+     * @p process, has @p n_local rows. Collective.
+     */
     void
-    find(const LocalSystem::Apply &apply, const std::size_t n_local);
+    find(const LocalSystem::Apply &apply,
+         const std::size_t         n_local,
+         const unsigned int        process);
 
     /** Set the entries of @p x in these rows to zero. */
     void

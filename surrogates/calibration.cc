@@ -75,7 +75,16 @@ namespace neuraldeal
             const Extrapolation                   extrapolation,
             const std::string                    &source)
   {
+    // What is not a number is never good news.
     std::vector<CalibrationSample> sorted = samples;
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    for (auto &sample : sorted)
+      {
+        if (std::isnan(sample.score))
+          sample.score = infinity;
+        if (std::isnan(sample.error))
+          sample.error = infinity;
+      }
     std::sort(sorted.begin(), sorted.end(), [](const auto &a, const auto &b) {
       return a.score < b.score;
     });
@@ -86,8 +95,10 @@ namespace neuraldeal
     // The conformal quantile needs samples of the whole distribution.
     std::vector<double> ratios;
     for (const auto &sample : sorted)
-      if (sample.drawn_below == std::numeric_limits<double>::infinity())
-        ratios.push_back(sample.error / sample.score);
+      if (sample.drawn_below == infinity)
+        ratios.push_back(sample.error == infinity ? infinity :
+                         sample.error == 0.       ? 0. :
+                                                    sample.error / sample.score);
     const unsigned int needed = samples_needed(confidence, significance);
     if (ratios.size() < needed)
       throw InputError(source,

@@ -147,6 +147,23 @@ namespace neuraldeal
 
 
 
+  std::size_t
+  HDF5File::n_elements(const hid_t dataset, const std::string &name) const
+  {
+    const Handle   space(H5Dget_space(dataset), H5Sclose);
+    const Handle   type(H5Dget_type(dataset), H5Tclose);
+    const hssize_t n     = H5Sget_simple_extent_npoints(space);
+    const hsize_t  bytes = H5Tget_size(type);
+    // Compression makes data a thousand times smaller at the most (deflate);
+    // what claims more than that is damaged, or has never been written.
+    const hsize_t most = 1100 * H5Dget_storage_size(dataset);
+    if (n < 0 || bytes == 0 || hsize_t(n) > most / bytes)
+      fail("the data set '" + name + "' cannot be read");
+    return n;
+  }
+
+
+
   std::vector<hsize_t>
   HDF5File::shape(const std::string &name) const
   {
@@ -164,11 +181,8 @@ namespace neuraldeal
   std::vector<Number>
   HDF5File::read(const std::string &name) const
   {
-    hsize_t size = 1;
-    for (const auto extent : shape(name))
-      size *= extent;
     const Handle        dataset(open_dataset(name), H5Dclose);
-    std::vector<Number> values(size);
+    std::vector<Number> values(n_elements(dataset, name));
     if (H5Dread(dataset,
                 type_of<Number>(),
                 H5S_ALL,
@@ -212,8 +226,10 @@ namespace neuraldeal
            "', so it was not written by this project");
     const Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
     const Handle type(H5Aget_type(attribute), H5Tclose);
+    const Handle space(H5Aget_space(attribute), H5Sclose);
     std::string  value(H5Tget_size(type), '\0');
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 ||
+        H5Sget_simple_extent_npoints(space) != 1 ||
         H5Aread(attribute, type, value.data()) < 0)
       fail("its attribute '" + name + "' cannot be read");
     return value.substr(0, value.find('\0'));
@@ -224,16 +240,16 @@ namespace neuraldeal
   std::vector<std::string>
   HDF5File::read_strings(const std::string &name) const
   {
-    const auto        extents = shape(name);
     const Handle      dataset(open_dataset(name), H5Dclose);
     const Handle      type(H5Dget_type(dataset), H5Tclose);
+    const std::size_t n      = n_elements(dataset, name);
     const std::size_t length = H5Tget_size(type);
-    std::string       data(length * extents.at(0), '\0');
+    std::string       data(length * n, '\0');
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 ||
         H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.data()) < 0)
       fail("the data set '" + name + "' cannot be read");
     std::vector<std::string> values;
-    for (hsize_t i = 0; i < extents[0]; ++i)
+    for (std::size_t i = 0; i < n; ++i)
       {
         const std::string value = data.substr(i * length, length);
         values.push_back(value.substr(0, value.find('\0')));

@@ -6,6 +6,7 @@
 
 #include <hdf5.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -117,6 +118,13 @@ namespace neuraldeal
 
     hid_t
     open_dataset(const std::string &name) const;
+
+    /**
+     * The number of elements of a data set that is about to be read. No
+     * memory is allocated for more than the file can hold.
+     */
+    std::size_t
+    n_elements(const hid_t dataset, const std::string &name) const;
 
     void
     describe(const hid_t dataset, const std::string &description);

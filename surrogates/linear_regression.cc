@@ -22,9 +22,11 @@ namespace neuraldeal
   LinearRegression::add(const torch::Tensor &features,
                         const torch::Tensor &outputs)
   {
-    gram += torch::mm(features.t(), features);
-    moments += torch::mm(features.t(), outputs);
-    squares += outputs.square().sum(0);
+    // Not in place: copies of this object, and files it has been saved to,
+    // share the tensors.
+    gram    = gram + torch::mm(features.t(), features);
+    moments = moments + torch::mm(features.t(), outputs);
+    squares = squares + outputs.square().sum(0);
     n_rows += features.size(0);
   }
 

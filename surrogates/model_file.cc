@@ -28,6 +28,18 @@ namespace neuraldeal
 
     /** A header is a few kilobytes; more than this is a damaged length. */
     constexpr std::uint64_t max_header_bytes = 1u << 24;
+
+    /** No tensor of this project has more extents, or larger strides. */
+    constexpr std::size_t   max_dimension = 8;
+    constexpr std::uint64_t max_stride    = std::uint64_t(1) << 48;
+
+    /** Continue the checksum @p start with a header that has none yet. */
+    std::uint64_t
+    checksum_of_header(const nlohmann::json &header, const std::uint64_t start)
+    {
+      const std::string text = header.dump();
+      return fnv1a(text.data(), text.size(), start);
+    }
   } // namespace
 
 
@@ -78,9 +90,10 @@ namespace neuraldeal
         offset += bytes;
         data.push_back(stored);
       }
-    header["__metadata__"] = {{"neural.deal", metadata.dump()},
-                              {"checksum", hexadecimal(checksum)}};
-    std::string text       = header.dump();
+    header["__metadata__"] = {{"neural.deal", metadata.dump()}};
+    header["__metadata__"]["checksum"] =
+      hexadecimal(checksum_of_header(header, checksum));
+    std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
 
     const std::string temporary = filename + ".tmp";
@@ -122,6 +135,9 @@ namespace neuraldeal
       fail("its header is said to have " + std::to_string(length) + " bytes");
     std::string text(length, ' ');
     in.read(text.data(), length);
+    // (The parser would take a zero for the end.)
+    if (text.find('\0') != std::string::npos)
+      fail("its header cannot be read");
     const std::uint64_t data_bytes = file_bytes - sizeof(length) - length;
 
     ModelFile     result;
@@ -129,7 +145,7 @@ namespace neuraldeal
     result.filename = filename;
     try
       {
-        const auto header = nlohmann::json::parse(text);
+        auto       header = nlohmann::json::parse(text);
         const auto stored = header.at("__metadata__");
         result.metadata =
           nlohmann::json::parse(stored.at("neural.deal").get<std::string>());
@@ -152,12 +168,14 @@ namespace neuraldeal
 
               // Nothing is allocated before the sizes are known to agree
               // with the bytes that are there.
-              std::uint64_t numel = 1;
+              std::uint64_t numel = 1, stride = 1;
               for (const auto n : shape)
                 {
-                  if (n < 0 || (n > 0 && numel > data_bytes / n))
+                  if (n < 0 || shape.size() > max_dimension ||
+                      (n > 0 && stride > max_stride / n))
                     fail("tensor '" + name + "' has an absurd shape");
                   numel *= n;
+                  stride *= std::max<std::int64_t>(n, 1);
                 }
               if (offsets[0] != expected_offset || offsets[1] > data_bytes ||
                   offsets[1] < offsets[0] ||
@@ -175,8 +193,10 @@ namespace neuraldeal
           fail("it has " + std::to_string(data_bytes) +
                " bytes of data where its header announces " +
                std::to_string(expected_offset));
-        if (stored.at("checksum").get<std::string>() != hexadecimal(checksum))
-          fail("the checksum of its data is wrong");
+        header["__metadata__"].erase("checksum");
+        if (stored.at("checksum").get<std::string>() !=
+            hexadecimal(checksum_of_header(header, checksum)))
+          fail("its checksum is wrong");
       }
     catch (const nlohmann::json::exception &)
       {

@@ -16,8 +16,9 @@ namespace neuraldeal
    * Named tensors and a JSON document in one file, in the safetensors
    * format: eight bytes with the length of the header (little endian), the
    * header as JSON, the tensors' bytes. The document stands in the header's
-   * `__metadata__` under the key `neural.deal`, with a checksum of the data.
-   * Nothing in such a file is ever executed.
+   * `__metadata__` under the key `neural.deal`, with a checksum (FNV-1a) of
+   * the data followed by the header without it, written with sorted keys and
+   * no spaces. Nothing in such a file is ever executed.
    */
   class ModelFile
   {

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/pod.h>
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 namespace neuraldeal
 {
@@ -35,8 +37,12 @@ namespace neuraldeal
                              [&](const Symmetry &s) {
                                return torch::equal(s.points, wanted);
                              });
-              TORCH_CHECK(k != symmetries.end(),
-                          "the symmetries of a problem have to form a group");
+              if (k == symmetries.end())
+                throw InputError("the program",
+                                 "the set of symmetries",
+                                 std::to_string(symmetries.size()) + " maps",
+                                 "a group: with any two of them what they "
+                                 "make one after the other");
               table.back().push_back(k - symmetries.begin());
             }
         }
@@ -108,15 +114,23 @@ namespace neuraldeal
     const auto splits = [&](const long r) {
       return r < n_rows && lambda[r] > (1. - 1e-6) * lambda[r - 1];
     };
+    // Take the rest of a multiple eigenvalue in, since the tolerance is to
+    // hold; leave all of it out where there is no room for it.
+    while (n_modes < std::min(max_modes, n_rows) && splits(n_modes))
+      ++n_modes;
     while (n_modes > 1 && splits(n_modes))
       --n_modes;
 
     POD result;
     result.truncation = std::sqrt(remainder[n_modes]);
 
-    const auto combination =
-      eigenvectors.slice(1, 0, n_modes) /
+    const auto norms =
       (eigenvalues.slice(0, 0, n_modes) * double(n_rows)).sqrt();
+    // Fields that are all zero have a mode that is zero.
+    const auto combination =
+      torch::where(norms > 0.,
+                   eigenvectors.slice(1, 0, n_modes) / norms,
+                   torch::zeros_like(norms));
     result.modes = torch::zeros({space.size(), n_modes}, torch::kFloat64);
     for (long b = 0; b < n_fields; b += block_size)
       {

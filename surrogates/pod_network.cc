@@ -134,8 +134,9 @@ namespace neuraldeal
         double      lower = range.lower, upper = range.upper;
         if (range.logarithmic)
           {
-            lower = std::log(lower);
-            upper = std::log(upper);
+            values = values.log();
+            lower  = std::log(lower);
+            upper  = std::log(upper);
           }
         if (std::isfinite(lower) && std::isfinite(upper))
           {
@@ -153,7 +154,8 @@ namespace neuraldeal
     prior_scale         = training.prior.std(0, false).clamp_min(1e-12);
     const auto   x      = scaled_inputs(training.parameters, training.prior);
     const double output_scale =
-      training.correction.square().sum(1).mean().sqrt().item<double>();
+      std::max(training.correction.square().sum(1).mean().sqrt().item<double>(),
+               std::numeric_limits<double>::min());
     const auto y = training.correction / output_scale;
 
     Perceptron::TrainingOptions options;

@@ -7,16 +7,40 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 namespace neuraldeal
 {
+  namespace
+  {
+    /**
+     * Whether a person is watching. mpirun gives every rank a terminal of
+     * its own, whatever its own output is: there the parent is asked.
+     */
+    bool
+    output_is_terminal()
+    {
+      if (isatty(STDOUT_FILENO) == 0)
+        return false;
+      if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr &&
+          std::getenv("PMIX_RANK") == nullptr)
+        return true;
+      char              target[256];
+      const std::string link  = fmt::format("/proc/{}/fd/1", getppid());
+      const ssize_t     bytes = readlink(link.c_str(), target, sizeof(target));
+      return bytes > 0 && std::string(target, bytes).rfind("/dev/pts/", 0) == 0;
+    }
+  } // namespace
+
+
+
   Progress::Progress(const std::string &phase,
                      const long         total,
                      const bool         enabled)
     : phase(phase)
     , total(std::max(total, 1l))
     , enabled(enabled)
-    , terminal(isatty(STDOUT_FILENO) != 0)
+    , terminal(output_is_terminal())
     , start(std::chrono::steady_clock::now())
   {}
 

@@ -3,6 +3,7 @@
 
 #include <neuraldeal/surrogates/random.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -67,7 +68,9 @@ namespace neuraldeal
   CounterRandom::uniform()
   {
     const std::uint64_t high = next() >> 5, low = next() >> 6;
-    return (static_cast<double>((high << 26) | low) + 0.5) * 0x1p-53;
+    // The half is lost to rounding where all bits are ones.
+    return std::min((static_cast<double>((high << 26) | low) + 0.5) * 0x1p-53,
+                    1. - 0x1p-53);
   }
 
 

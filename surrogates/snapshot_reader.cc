@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <map>
 
@@ -15,6 +16,16 @@ namespace neuraldeal
 {
   namespace
   {
+    /** Whether @p index is a permutation of 0, …, its size − 1. */
+    bool
+    is_permutation(const torch::Tensor &index)
+    {
+      return torch::equal(std::get<0>(index.sort()),
+                          torch::arange(index.size(0)));
+    }
+
+
+
     /**
      * For each column of @p images the number of the column of @p points
      * that is the same point.
@@ -24,28 +35,101 @@ namespace neuraldeal
                  const torch::Tensor &images,
                  const std::string   &file)
     {
-      const auto key = [](const torch::Tensor &coordinates, const long i) {
-        std::vector<long> rounded;
-        for (long d = 0; d < coordinates.size(0); ++d)
-          rounded.push_back(std::lround(
-            coordinates.data_ptr<double>()[d * coordinates.size(1) + i] * 1e8));
-        return rounded;
+      const auto fail = [&file]() {
+        throw FileError(file,
+                        "a symmetry does not map its points onto each other; "
+                        "valid is a symmetry of the mesh");
       };
-      std::map<std::vector<long>, long> numbers;
+      if (!torch::isfinite(images).all().item<bool>())
+        fail();
+
+      // Points are the same up to 1e-8 of the mesh's size. They are sorted
+      // into boxes of that width; the shift, no simple fraction of it, keeps
+      // those of a regular mesh away from where boxes meet.
+      const auto lowest = std::get<0>(points.min(1, true));
+      const auto size   = (points - lowest).max();
+      const auto key    = [&](const torch::Tensor &coordinates) {
+        return ((coordinates - lowest) / size * 1e8 + 0.3819660113)
+          .floor()
+          .clamp(-1e12, 1e12)
+          .to(torch::kInt64)
+          .t()
+          .contiguous();
+      };
+      const auto numbers_of = [](const torch::Tensor &keys, const long i) {
+        const auto *row = keys.data_ptr<std::int64_t>() + i * keys.size(1);
+        return std::vector<std::int64_t>(row, row + keys.size(1));
+      };
+      const auto point_keys = key(points), image_keys = key(images);
+      std::map<std::vector<std::int64_t>, long> numbers;
       for (long i = 0; i < points.size(1); ++i)
-        numbers[key(points, i)] = i;
+        numbers[numbers_of(point_keys, i)] = i;
+      if (long(numbers.size()) != points.size(1))
+        throw FileError(file,
+                        "several of its values belong to the same point, so "
+                        "that a symmetry says too little of them");
       auto  result = torch::empty({points.size(1)}, torch::kInt64);
       auto *index  = result.data_ptr<std::int64_t>();
       for (long i = 0; i < points.size(1); ++i)
         {
-          const auto found = numbers.find(key(images, i));
+          const auto found = numbers.find(numbers_of(image_keys, i));
           if (found == numbers.end())
-            throw FileError(file,
-                            "a symmetry maps its points to others that are "
-                            "none; valid is a symmetry of the mesh");
+            fail();
           index[i] = found->second;
         }
+      if (!is_permutation(result))
+        fail();
       return result;
+    }
+
+
+
+    /**
+     * The space that @p file describes.
+     * @throw std::exception of LibTorch where sizes do not fit.
+     */
+    FieldSpace
+    assemble_space(const HDF5File &file, const long n_values)
+    {
+      const auto reals = [&](const std::string &name) {
+        return torch::tensor(file.read<double>(name), torch::kFloat64);
+      };
+      const auto integers = [&](const std::string &name) {
+        return torch::tensor(file.read<std::int64_t>(name), torch::kInt64);
+      };
+
+      FieldSpace space;
+      const auto values = reals("mass_values");
+      space.mass =
+        torch::sparse_coo_tensor(torch::stack({integers("mass_rows"),
+                                               integers("mass_columns")}),
+                                 values,
+                                 {n_values, n_values})
+          .coalesce();
+      if (!torch::isfinite(values).all().item<bool>())
+        throw FileError(file.name(),
+                        "an entry of its mass matrix is no finite number");
+
+      const auto points   = reals("points").reshape({-1, n_values});
+      const long dim      = points.size(0);
+      const auto matrices = reals("symmetry_matrices").reshape({-1, dim, dim});
+      const long n        = matrices.size(0);
+      const auto offsets  = reals("symmetry_offsets").reshape({n, dim, 1});
+      const auto parameters = integers("symmetry_parameters").reshape({n, -1});
+      for (long g = 0; g < n; ++g)
+        {
+          const auto permutation = parameters[g].contiguous();
+          if (!is_permutation(permutation))
+            throw FileError(file.name(),
+                            "the parameters of a symmetry are no permutation");
+          space.symmetries.push_back(
+            {permutation,
+             g == 0 ? torch::arange(n_values) :
+                      match_points(points,
+                                   torch::mm(matrices[g], points) + offsets[g],
+                                   file.name())});
+        }
+      return space;
     }
   } // namespace
 
@@ -68,6 +152,7 @@ namespace neuraldeal
       }
     std::sort(files.begin(), files.end());
 
+    long n_parameters = -1;
     for (const auto &name : files)
       {
         const HDF5File file(name);
@@ -89,6 +174,14 @@ namespace neuraldeal
             status.size() != ids.size() || reasons.size() != ids.size() ||
             seconds.size() != ids.size())
           throw FileError(name, "its data sets disagree in size");
+        if (n_parameters < 0)
+          n_parameters = shape[1];
+        if (long(shape[1]) != n_parameters)
+          throw FileError(name,
+                          fmt::format("its data set 'parameters' has {} "
+                                      "columns; valid is {}, as in other files",
+                                      shape[1],
+                                      n_parameters));
         for (std::size_t row = 0; row < ids.size(); ++row)
           if (status[row] == 2)
             failed.emplace_back(ids[row], reasons[row]);
@@ -140,13 +233,22 @@ namespace neuraldeal
   SnapshotReader::read(const long begin, const long end) const
   {
     Snapshots  result;
-    const long n      = end - begin;
-    result.parameters = parameters().slice(0, begin, end);
+    const long n                       = end - begin;
+    result.parameters                  = parameters().slice(0, begin, end);
+    long                      n_values = -1;
     std::string               open_name;
     std::unique_ptr<HDF5File> file;
     for (long i = 0; i < n; ++i)
       {
         const auto &sample = samples[begin + i];
+        for (const double value : sample.parameters)
+          if (!std::isfinite(value))
+            throw FileError(sample.file,
+                            fmt::format("the parameters of sample {} have a "
+                                        "{} among them; valid is a finite "
+                                        "number",
+                                        sample.id,
+                                        value));
         if (sample.file != open_name)
           {
             file      = std::make_unique<HDF5File>(sample.file);
@@ -157,12 +259,14 @@ namespace neuraldeal
             const std::string name  = prior ? "prior" : "solution";
             auto             &field = prior ? result.prior : result.solution;
             const auto        shape = file->shape(name);
-            if (!field.defined())
-              field = torch::empty({n, long(shape.at(1))}, torch::kFloat64);
-            if (shape.size() != 2 || long(shape[1]) != field.size(1))
+            if (shape.size() == 2 && n_values < 0)
+              n_values = shape[1];
+            if (shape.size() != 2 || long(shape[1]) != n_values)
               throw FileError(sample.file,
                               "its data set '" + name +
-                                "' is of another size than in other files");
+                                "' is of another size than other fields");
+            if (!field.defined())
+              field = torch::empty({n, n_values}, torch::kFloat64);
             auto row = field[i];
             file->read_block(
               name, sample.row, 1, 0, shape[1], row.data_ptr<double>());
@@ -232,37 +336,21 @@ namespace neuraldeal
       throw FileError(file.name(),
                       "its attribute 'problem' is " + found +
                         ", that of another problem; valid is " + problem_hash);
-    const long n_values = file.shape("points").at(1);
-    const auto rows     = file.read<std::int64_t>("mass_rows");
-    const auto columns  = file.read<std::int64_t>("mass_columns");
-    const auto values   = file.read<double>("mass_values");
-    FieldSpace space;
-    space.mass =
-      torch::sparse_coo_tensor(torch::stack(
-                                 {torch::tensor(rows), torch::tensor(columns)}),
-                               torch::tensor(values, torch::kFloat64),
-                               {n_values, n_values})
-        .coalesce();
-    const auto shape  = file.shape("symmetry_parameters");
-    const auto tensor = [&](const std::string &name) {
-      return torch::tensor(file.read<double>(name), torch::kFloat64);
-    };
-    const auto points   = tensor("points").reshape({-1, n_values});
-    const long dim      = points.size(0);
-    const auto matrices = tensor("symmetry_matrices").reshape({-1, dim, dim});
-    const auto offsets  = tensor("symmetry_offsets").reshape({-1, dim, 1});
-    const auto parameters =
-      torch::tensor(file.read<std::int64_t>("symmetry_parameters"))
-        .reshape({long(shape.at(0)), -1});
-    space.symmetries.push_back(
-      {parameters[0].contiguous(), torch::arange(n_values)});
-    for (long g = 1; g < long(shape[0]); ++g)
-      space.symmetries.push_back(
-        {parameters[g].contiguous(),
-         match_points(points,
-                      torch::mm(matrices[g], points) + offsets[g],
-                      file.name())});
-    return space;
+    const auto shape = file.shape("points");
+    if (shape.size() != 2)
+      throw FileError(file.name(), "its data set 'points' is no matrix");
+    try
+      {
+        return assemble_space(file, shape[1]);
+      }
+    catch (const FileError &)
+      {
+        throw;
+      }
+    catch (const std::exception &)
+      {
+        throw FileError(file.name(), "its data sets disagree in size");
+      }
   }
 
 

@@ -260,7 +260,8 @@ namespace ThermalBlock
       return fmt::format("{:.3g} %", 100. * value);
     };
     const auto milliseconds = [](const double seconds) {
-      return fmt::format("{:.3g} ms", 1e3 * seconds);
+      return seconds < 1. ? fmt::format("{:.3g} ms", 1e3 * seconds) :
+                            fmt::format("{:.3g} s", seconds);
     };
 
     ReportData data;

@@ -58,10 +58,8 @@ namespace ThermalBlock
   Results::break_even(const double seconds) const
   {
     // With R ranks, R queries are solved at once.
-    const double preparation =
-      seconds_campaign + seconds_training + seconds_calibration;
     const double gain = seconds / ranks - seconds_serving / reports.size();
-    return gain > 0 ? std::ceil(preparation / gain) :
+    return gain > 0 ? std::ceil(seconds_preparation / gain) :
                       std::numeric_limits<double>::infinity();
   }
 
@@ -79,7 +77,7 @@ namespace ThermalBlock
     };
     const double n    = reports.size();
     const auto   mesh = [&](const unsigned int cells) {
-      return fmt::format("{0}^{1} cells", cells, dimension);
+      return fmt::format("{}{} cells", cells, dimension == 3 ? "³" : "²");
     };
     std::vector<std::vector<std::string>> rows;
     rows.push_back({"", "time a query", "what"});
@@ -186,6 +184,7 @@ namespace ThermalBlock
     json["seconds_campaign"]           = seconds_campaign;
     json["seconds_training"]           = seconds_training;
     json["seconds_calibration"]        = seconds_calibration;
+    json["seconds_preparation"]        = seconds_preparation;
     json["seconds_serving"]            = seconds_serving;
     json["seconds_total"]              = seconds_total;
     json["break_even_full_solve"]      = break_even(seconds_full_solve);

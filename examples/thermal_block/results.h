@@ -25,6 +25,9 @@ namespace ThermalBlock
     unsigned int full_solves_before_serving = 0;
     double seconds_campaign = 0, seconds_training = 0, seconds_calibration = 0;
 
+    /** The same from nothing, where an earlier run has done part of it. */
+    double seconds_preparation = 0;
+
     // Serving.
     std::vector<neuraldeal::SolveReport> reports;
     double                               seconds_serving = 0;

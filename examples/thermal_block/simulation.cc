@@ -135,6 +135,7 @@ namespace ThermalBlock
     results.seconds_campaign           = preparation.seconds_campaign;
     results.seconds_training           = preparation.seconds_training;
     results.seconds_calibration        = preparation.seconds_calibration;
+    results.seconds_preparation        = preparation.seconds_from_nothing;
     print(fmt::format("  {} full solves in {:.1f} s, training {:.1f} s{}, "
                       "calibration {:.1f} s",
                       preparation.n_full_solves,
@@ -469,10 +470,10 @@ namespace ThermalBlock
                              layout.norm(entry.truth));
           }
         const double quantile = quantile_95(errors);
-        print(fmt::format("  {}^{} cells: 95 % of the errors below {:.3f} %, "
+        print(fmt::format("  {}{} cells: 95 % of the errors below {:.3f} %, "
                           "{:.1f} ms with {}",
                           cells,
-                          dim,
+                          dim == 3 ? "³" : "²",
                           100. * quantile,
                           1e3 * seconds[fastest],
                           Algebras::to_string(fastest)));

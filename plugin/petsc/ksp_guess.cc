@@ -255,6 +255,10 @@ namespace neuraldeal
           MPI_IN_PLACE, numbers, n, MPI_DOUBLE, MPI_SUM, communicator);
       };
 
+      PetscMPIInt rank;
+      PetscCallMPI(MPI_Comm_rank(communicator, &rank));
+      system.process = static_cast<unsigned int>(rank);
+
       Vec source, destination;
       PetscCall(VecDuplicate(x, &source));
       PetscCall(VecDuplicate(x, &destination));

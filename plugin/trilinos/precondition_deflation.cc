@@ -39,7 +39,8 @@ namespace neuraldeal::trilinos
             [this](double *numbers, const int n) {
               const std::vector<double> mine(numbers, numbers + n);
               communicator->SumAll(mutable_array(mine.data()), numbers, n);
-            })
+            },
+            communicator->MyPID())
       {}
 
       int

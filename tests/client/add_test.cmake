@@ -13,3 +13,5 @@ add_test(NAME client
     -D "generator=${CMAKE_GENERATOR}"
     -D "surrogates_only=${NEURALDEAL_SURROGATES_ONLY}"
     -P "${CMAKE_CURRENT_LIST_DIR}/run.cmake")
+set_tests_properties(client PROPERTIES
+  LABELS client TIMEOUT 600 ENVIRONMENT "${mpi_environment}")

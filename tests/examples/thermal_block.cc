@@ -4,6 +4,7 @@
 // The main job from outside: ranks, kills, algebras.
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
 #include <filesystem>

@@ -52,12 +52,6 @@ namespace Poisson
 {
   using namespace dealii;
 
-  using VectorTypes =
-    ::testing::Types<Vector<double>,
-                     LinearAlgebra::distributed::Vector<double>,
-                     TrilinosWrappers::MPI::Vector,
-                     PETScWrappers::MPI::Vector>;
-
   template <typename VectorType>
   constexpr bool is_serial = std::is_same_v<VectorType, Vector<double>>;
 
@@ -105,15 +99,18 @@ namespace Poisson
   public:
     using MatrixType = MatrixFor<VectorType>;
 
-    const MPI_Comm communicator =
-      is_serial<VectorType> ? MPI_COMM_SELF : MPI_COMM_WORLD;
+    const MPI_Comm communicator;
 
     MatrixType matrix;
     VectorType right_hand_side;
 
     /** On a mesh of 2^n_refinements squares each way, and a finer corner. */
-    Problem(const unsigned int n_refinements)
-      : triangulation(communicator)
+    Problem(const unsigned int n_refinements,
+            const MPI_Comm     communicator = is_serial<VectorType> ?
+                                                MPI_COMM_SELF :
+                                                MPI_COMM_WORLD)
+      : communicator(communicator)
+      , triangulation(communicator)
       , fe(1)
       , dof_handler(triangulation)
     {

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "poisson.h"
+#include "vector_types.h"
 
 using namespace dealii;
 using namespace neuraldeal;
@@ -48,7 +49,7 @@ public:
   }
 };
 
-TYPED_TEST_SUITE(PreconditionDeflationTest, Poisson::VectorTypes);
+TYPED_TEST_SUITE(PreconditionDeflationTest, VectorTypes);
 
 
 

@@ -13,6 +13,7 @@
 #include <limits>
 
 #include "poisson.h"
+#include "vector_types.h"
 
 using namespace dealii;
 using namespace neuraldeal;
@@ -21,7 +22,7 @@ template <typename VectorType>
 class SolutionBasisTest : public testing::Test
 {};
 
-TYPED_TEST_SUITE(SolutionBasisTest, Poisson::VectorTypes);
+TYPED_TEST_SUITE(SolutionBasisTest, VectorTypes);
 
 
 

@@ -129,7 +129,7 @@ TEST(DecoupledRows, AreFoundAndSolved)
     for (std::size_t j = 0; j < 12; ++j)
       a.matrix[row * 12 + j] = row == j ? 2. + row : 0.; // columns stay
   DecoupledRows rows;
-  rows.find(a.system(Symmetry::automatic).apply, 12);
+  rows.find(a.system(Symmetry::automatic).apply, 12, 0);
 
   Array x(12, 5.);
   rows.clear_entries(x.data());

@@ -3,6 +3,7 @@
 
 #include <deal.II/base/parameter_handler.h>
 
+#include <gtest/gtest.h>
 #include <neuraldeal/plugin/solver_selector.h>
 
 #include <string>

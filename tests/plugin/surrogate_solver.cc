@@ -4,6 +4,8 @@
 #include <neuraldeal/plugin/surrogate_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <algorithm>
+#include <functional>
 #include <iostream>
 #include <limits>
 #include <map>
@@ -12,6 +14,7 @@
 #include <string>
 
 #include "poisson.h"
+#include "vector_types.h"
 
 using namespace dealii;
 using namespace neuraldeal;
@@ -62,7 +65,7 @@ public:
   }
 };
 
-TYPED_TEST_SUITE(SurrogateSolverTest, Poisson::VectorTypes);
+TYPED_TEST_SUITE(SurrogateSolverTest, VectorTypes);
 
 
 
@@ -193,6 +196,8 @@ TYPED_TEST(SurrogateSolverTest, BadPredictionsCostIterationsNeverTheAnswer)
         VectorType x;
         this->problem.reinit(x);
         fill(x, [&](const double i) { return factor * std::sin(i); });
+        VectorType         y(x);
+        const unsigned int n_host = this->problem.solve_cg(y);
 
         typename TestFixture::Data data(
           "cg", std::make_shared<SolutionBasis<VectorType>>(), predictor);
@@ -200,7 +205,7 @@ TYPED_TEST(SurrogateSolverTest, BadPredictionsCostIterationsNeverTheAnswer)
         const unsigned int                   n = this->solve(x, data, &report);
         SCOPED_TRACE(name);
         this->expect_solution(x, solution);
-        EXPECT_LE(n, n_zero + 15);
+        EXPECT_LE(n, std::max(n_zero, n_host) + 5);
         EXPECT_EQ(report.failed_prediction.empty(),
                   name.find("failure") == std::string::npos);
         if (!report.failed_prediction.empty() && last_rank)
@@ -232,7 +237,7 @@ TYPED_TEST(SurrogateSolverTest, SurvivesABadBasis)
   const unsigned int n =
     this->solve(x, typename TestFixture::Data("cg", basis));
   this->expect_solution(x, solution);
-  EXPECT_LE(n, n_zero + 15);
+  EXPECT_LE(n, n_zero + 5);
 }
 
 

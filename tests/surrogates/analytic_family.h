@@ -1,0 +1,136 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_tests_surrogates_analytic_family_h
+#define neuraldeal_tests_surrogates_analytic_family_h
+
+#include <neuraldeal/surrogates/surrogate.h>
+
+#include <cmath>
+#include <limits>
+
+#include "square_grid.h"
+#include "test_tools.h"
+
+namespace neuraldeal::tests
+{
+  /**
+   * Fields on the unit square that depend smoothly on three parameters,
+   *   u(x, y) = sin(π y) exp(μ₂ y) / (1 + μ₀ x² + μ₁ (1 − x)²),
+   * with a "coarse solution" that is wrong by several per cent in a smooth
+   * way. The reflection x → 1 − x swaps μ₀ and μ₁.
+   *
+   * The parameters are uniform, log-uniform or normal: μ₀ and μ₁ in (0.2, 2),
+   * drawn log-uniformly, μ₂ in (−1, 1).
+   */
+  class AnalyticFamily
+  {
+  public:
+    explicit AnalyticFamily(const long n = 9)
+      : grid(n)
+      , points(grid.points())
+    {
+      space.mass = grid.dense_mass().to_sparse();
+      space.symmetries.push_back({torch::arange(3), torch::arange(n * n)});
+      space.symmetries.push_back(
+        {torch::tensor({1, 0, 2}, torch::kInt64), grid.reflection()});
+    }
+
+    std::vector<InputRange>
+    ranges() const
+    {
+      return {{"left", 0.2, 2., true},
+              {"right", 0.2, 2., true},
+              {"height", -1., 1., false}};
+    }
+
+    /** Snapshots of @p n inputs; @p number tells draws apart. */
+    Snapshots
+    draw(const long n, const std::uint64_t number) const
+    {
+      const auto uniform    = random_uniform({n, 3}, 0., 1., number);
+      auto       parameters = torch::empty({n, 3}, torch::kFloat64);
+      for (const long i : {0, 1})
+        parameters.select(1, i).copy_(
+          0.2 * torch::exp(std::log(10.) * uniform.select(1, i)));
+      parameters.select(1, 2).copy_(2. * uniform.select(1, 2) - 1.);
+      return solve(parameters);
+    }
+
+    /** The snapshots of given parameters, [n, 3]. */
+    Snapshots
+    solve(const torch::Tensor &parameters) const
+    {
+      const auto x = points[0].unsqueeze(0), y = points[1].unsqueeze(0);
+      const auto left   = parameters.slice(1, 0, 1),
+                 right  = parameters.slice(1, 1, 2),
+                 height = parameters.slice(1, 2, 3);
+      Snapshots result;
+      result.parameters = parameters;
+      result.solution   = torch::sin(M_PI * y) * torch::exp(height * y) /
+                        (1. + left * x.square() + right * (1. - x).square());
+      result.prior =
+        result.solution *
+          (1. + 0.05 * torch::cos((left * x + right * (1. - x)) * y)) +
+        0.02 * (1. + height) * torch::sin(2. * M_PI * y) *
+          torch::cos(M_PI * (x - 0.5) * (1. + 0.3 * left * right));
+      return result;
+    }
+
+    /** The images of @p snapshots under symmetry number @p g. */
+    Snapshots
+    image(const Snapshots &snapshots, const long g) const
+    {
+      const auto &symmetry = space.symmetries[g];
+      Snapshots   result;
+      result.parameters =
+        snapshots.parameters.index_select(1, symmetry.parameters);
+      result.prior    = snapshots.prior.index_select(1, symmetry.points);
+      result.solution = snapshots.solution.index_select(1, symmetry.points);
+      return result;
+    }
+
+    Surrogate::Norms
+    norms(const Snapshots &snapshots) const
+    {
+      return {space.norm(snapshots.solution - snapshots.prior),
+              space.norm(snapshots.solution)};
+    }
+
+    /** ‖field − solution‖ / ‖solution‖ of each row. */
+    torch::Tensor
+    error(const torch::Tensor &fields, const Snapshots &snapshots) const
+    {
+      return space.norm(fields - snapshots.solution) /
+             space.norm(snapshots.solution);
+    }
+
+    SquareGrid    grid;
+    torch::Tensor points;
+    FieldSpace    space;
+  };
+
+
+
+  /** Rows @p begin, …, @p end − 1 of @p all. */
+  inline Snapshots
+  rows(const Snapshots &all, const long begin, const long end)
+  {
+    return SnapshotsInMemory(all).read(begin, end);
+  }
+
+
+
+  /** @p a followed by @p b. */
+  inline Snapshots
+  joined(const Snapshots &a, const Snapshots &b)
+  {
+    Snapshots result;
+    result.parameters = torch::cat({a.parameters, b.parameters});
+    result.prior      = torch::cat({a.prior, b.prior});
+    result.solution   = torch::cat({a.solution, b.solution});
+    return result;
+  }
+} // namespace neuraldeal::tests
+
+#endif

@@ -1,0 +1,60 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <gtest/gtest.h>
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
+
+#include "test_tools.h"
+
+namespace
+{
+  using namespace neuraldeal;
+  using namespace neuraldeal::tests;
+
+  // Test vectors of the hash's authors.
+  TEST(FileTools, HashGivesThePublishedNumbers)
+  {
+    EXPECT_EQ(fnv1a(nullptr, 0), 0xcbf29ce484222325ull);
+    EXPECT_EQ(fnv1a("a", 1), 0xaf63dc4c8601ec8cull);
+    EXPECT_EQ(fnv1a("foobar", 6), 0x85944171f73967e8ull);
+    EXPECT_EQ(fnv1a("bar", 3, fnv1a("foo", 3)), fnv1a("foobar", 6));
+  }
+
+
+
+  TEST(FileTools, HexadecimalHasSixteenDigits)
+  {
+    EXPECT_EQ(hexadecimal(0), "0000000000000000");
+    EXPECT_EQ(hexadecimal(0xfedcba9876543210ull), "fedcba9876543210");
+  }
+
+
+
+  TEST(FileTools, PublishMovesTheFile)
+  {
+    const TemporaryFolder folder;
+    write_bytes(folder / "old", "before");
+    write_bytes(folder / "new", "after");
+    publish_file(folder / "new", folder / "old");
+    EXPECT_EQ(read_bytes(folder / "old"), "after");
+    EXPECT_FALSE(std::filesystem::exists(folder / "new"));
+  }
+
+
+
+  TEST(FileTools, PublishSaysWhatIsWrong)
+  {
+    const TemporaryFolder folder;
+    expect_sentence(message_of<FileError>([&]() {
+                      publish_file(folder / "absent", folder / "file");
+                    }),
+                    {folder / "absent"});
+
+    write_bytes(folder / "new", "after");
+    std::filesystem::create_directories(folder / "file/full");
+    expect_sentence(message_of<FileError>(
+                      [&]() { publish_file(folder / "new", folder / "file"); }),
+                    {folder / "file"});
+  }
+} // namespace
