@@ -17,6 +17,8 @@
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
 #include <filesystem>
+#include <set>
+#include <stdexcept>
 
 namespace neuraldeal
 {
@@ -49,9 +51,14 @@ namespace neuraldeal
         record.reason = groups.try_on_group([&]() {
           model.coarse_solve(input, solution);
           record.prior = layout.to_tensor(solution);
+          if (!torch::isfinite(record.prior).all().template item<bool>())
+            throw std::runtime_error("the coarse solution is not finite");
         });
         if (!record.reason.empty())
-          record.status = SnapshotRecord::Status::failed;
+          {
+            record.status = SnapshotRecord::Status::failed;
+            record.prior  = torch::zeros_like(record.prior);
+          }
       }
 
     const auto attempt = [&](const auto &solver) {
@@ -118,46 +125,51 @@ namespace neuraldeal
     if (!failure.empty())
       throw std::runtime_error(failure);
 
-    const SnapshotWriter writer(data.folder, layout, problem, data.provenance);
-
-    // One group writes what all snapshots share; reading the store checks
-    // that what is there belongs to this problem.
-    const std::string space_file = data.folder + "/space.h5";
-    const bool        first_group =
-      groups.n_groups() == 1 ||
-      dealii::Utilities::MPI::this_mpi_process(groups.world) <
-        dealii::Utilities::MPI::n_mpi_processes(groups.group());
-    bool exists = fs::exists(space_file);
-    MPI_Bcast(&exists, 1, MPI_CXX_BOOL, 0, groups.world);
-    failure = "";
-    if (first_group && !exists)
-      try
-        {
-          layout.write(space_file, problem, parameter_names);
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    std::vector<unsigned int> missing;
-    const unsigned int        n_batches =
-      (n_samples + data.batch_size - 1) / data.batch_size;
-    const auto failed_in_store = [&]() -> unsigned int {
-      return SnapshotReader(data.folder, problem).failures().size();
+    const auto check_failures = [&](const unsigned int n_failed,
+                                    const std::string &reason) {
+      if (n_failed > data.max_failures * n_samples)
+        throw InputError("the campaign in " + data.folder,
+                         "the number of failed solves",
+                         std::to_string(n_failed),
+                         fmt::format("at most {} of {} (one of them said: {})",
+                                     int(data.max_failures * n_samples),
+                                     n_samples,
+                                     reason));
     };
-    if (groups.is_root() && failure.empty())
+    const auto check_store = [&](const SnapshotReader &store) {
+      if (!store.failures().empty())
+        check_failures(store.failures().size(), store.failures().back().second);
+    };
+
+    // What is there has to belong to this problem.
+    const std::string         space_file = data.folder + "/space.h5";
+    bool                      has_space  = false;
+    unsigned int              failures   = 0;
+    std::vector<unsigned int> missing;
+    if (groups.is_root())
       try
         {
-          failed_in_store();
-          HDF5File file(space_file);
-          if (file.read_attribute("problem") != problem)
-            throw FileError(space_file,
-                            "its attribute 'problem' is " +
-                              file.read_attribute("problem") +
-                              ", that of another problem; valid is " + problem);
-          for (unsigned int batch = 0; batch < n_batches; ++batch)
-            if (!fs::exists(SnapshotReader::batch_file(data.folder, batch)))
-              missing.push_back(batch);
+          const SnapshotReader store(data.folder, problem);
+          has_space = fs::exists(space_file);
+          if (has_space)
+            {
+              const auto found = HDF5File(space_file).read_attribute("problem");
+              if (found != problem)
+                throw FileError(space_file,
+                                "its attribute 'problem' is " + found +
+                                  ", that of another problem; valid is " +
+                                  problem);
+            }
+          check_store(store);
+          failures = store.failures().size();
+          std::set<long> there;
+          for (const long id : store.ids())
+            there.insert(id);
+          for (const auto &failed : store.failures())
+            there.insert(failed.first);
+          for (unsigned int id = 0; id < n_samples; ++id)
+            if (there.count(id) == 0)
+              missing.push_back(id);
         }
       catch (const std::exception &exception)
         {
@@ -166,52 +178,73 @@ namespace neuraldeal
     failure = first_message(failure, groups.world);
     if (!failure.empty())
       throw std::runtime_error(failure);
+    MPI_Bcast(&has_space, 1, MPI_CXX_BOOL, 0, groups.world);
+    MPI_Bcast(&failures, 1, MPI_UNSIGNED, 0, groups.world);
     missing = dealii::Utilities::MPI::broadcast(groups.world, missing);
 
-    unsigned int solves = 0, failures = 0;
-    Progress     progress("full solves", n_samples, groups.is_root());
+    // One group writes what all snapshots share.
+    const bool first_group =
+      dealii::Utilities::MPI::this_mpi_process(groups.world) <
+      dealii::Utilities::MPI::n_mpi_processes(groups.group());
+    if (first_group && !has_space)
+      try
+        {
+          layout.write(space_file, problem, parameter_names);
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, groups.world);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+
+    std::vector<std::vector<unsigned int>> batches;
+    for (const auto id : missing)
+      {
+        if (batches.empty() ||
+            batches.back().back() / data.batch_size != id / data.batch_size)
+          batches.emplace_back();
+        batches.back().push_back(id);
+      }
+
+    const SnapshotWriter writer(data.folder, layout, problem, data.provenance);
+    const unsigned int   n_there = n_samples - missing.size();
+    unsigned int         solves  = 0;
+    std::string          last_reason;
+    Progress             progress("full solves", n_samples, groups.is_root());
     groups.distribute(
-      missing.size(),
-      [&](const unsigned int task) {
-        const unsigned int          batch = missing[task];
+      batches.size(),
+      [&](const unsigned int batch) {
         std::vector<SnapshotRecord> records;
-        for (unsigned int id = batch * data.batch_size;
-             id < std::min((batch + 1) * data.batch_size, n_samples);
-             ++id)
+        for (const auto id : batches[batch])
           {
             records.push_back(solve(id, input(id)));
             ++solves;
-            failures +=
-              (records.back().status == SnapshotRecord::Status::failed);
+            if (records.back().status == SnapshotRecord::Status::failed)
+              {
+                ++failures;
+                last_reason = records.back().reason;
+              }
           }
-        writer.write(batch, records);
+        writer.write(records);
         // A group's own failures bound those of all from below.
-        if (failures > data.max_failures * n_samples)
-          throw InputError("the campaign in " + data.folder,
-                           "the number of failed solves",
-                           std::to_string(failures),
-                           fmt::format("at most {} of {} (the last said: {})",
-                                       int(data.max_failures * n_samples),
-                                       n_samples,
-                                       records.back().reason));
+        check_failures(failures, last_reason);
       },
       [&](const unsigned int handed_out) {
-        if (!missing.empty())
-          progress.update((n_batches - missing.size() + handed_out) *
-                          data.batch_size);
+        if (batches.empty())
+          return;
+        unsigned int n_done = n_there;
+        for (unsigned int batch = 0; batch < handed_out; ++batch)
+          n_done += batches[batch].size();
+        progress.update(n_done);
       });
 
     if (groups.is_root())
       try
         {
           writer.write_index();
-          if (failed_in_store() > data.max_failures * n_samples)
-            throw InputError("the campaign in " + data.folder,
-                             "the number of failed solves",
-                             std::to_string(failed_in_store()),
-                             fmt::format("at most {} of {}",
-                                         int(data.max_failures * n_samples),
-                                         n_samples));
+          check_store(SnapshotReader(data.folder, problem));
         }
       catch (const std::exception &exception)
         {

@@ -17,8 +17,9 @@ namespace neuraldeal
   /**
    * Solves the host's problem for a counted design and stores the snapshots.
    * Sample i, and the batch that it belongs to, are the same on any number
-   * of ranks; batches that are there already are not solved again, so a
-   * campaign that was killed goes on where it was.
+   * of ranks; samples that are there already, failed ones among them, are not
+   * solved again, so a campaign that was killed goes on where it was, and so
+   * does one that is to become larger.
    */
   template <typename VectorType>
   class Campaign
@@ -50,7 +51,9 @@ namespace neuraldeal
      * @param input gives the input of each.
      * @param problem hash of the problem; a store of another one is refused.
      * @return the number of full solves spent (fewer when resumed).
-     * @throw FileError, InputError
+     * @throw std::runtime_error on all ranks, with the same message, where a
+     * file cannot be written, is damaged or of another problem, or where too
+     * many solves fail. What was solved until then is in the store.
      */
     unsigned int
     run(const unsigned int                      n_samples,

@@ -243,7 +243,9 @@ namespace neuraldeal
       std::copy(values, values + owned.n_elements(), x.begin());
     });
     mass.vmult(product, x);
-    return std::sqrt(std::max(0., x * product));
+    // Rounding may make it negative, but what is no number stays none.
+    const double square = x * product;
+    return square < 0. ? 0. : std::sqrt(square);
   }
 
 

@@ -16,11 +16,11 @@ namespace neuraldeal
                                  const double       lower,
                                  const double       upper)
   {
-    if (!(lower < upper))
+    if (!(lower < upper && std::isfinite(lower) && std::isfinite(upper)))
       throw InputError("the distribution of " + name,
                        "its interval",
                        fmt::format("[{}, {}]", lower, upper),
-                       "one whose lower end is below its upper one");
+                       "one of two finite numbers, the lower one first");
     entries.push_back({name, Kind::uniform, lower, upper});
   }
 
@@ -31,11 +31,11 @@ namespace neuraldeal
                                      const double       lower,
                                      const double       upper)
   {
-    if (!(lower > 0. && lower < upper))
+    if (!(lower > 0. && lower < upper && std::isfinite(upper)))
       throw InputError("the distribution of " + name,
                        "its interval",
                        fmt::format("[{}, {}]", lower, upper),
-                       "one of positive numbers, the lower one first");
+                       "one of two positive numbers, the lower one first");
     entries.push_back({name, Kind::log_uniform, lower, upper});
   }
 
@@ -46,11 +46,16 @@ namespace neuraldeal
                                 const double       mean,
                                 const double       standard_deviation)
   {
-    if (!(standard_deviation > 0.))
+    if (!std::isfinite(mean))
+      throw InputError("the distribution of " + name,
+                       "its mean",
+                       fmt::format("{}", mean),
+                       "a finite number");
+    if (!(standard_deviation > 0. && std::isfinite(standard_deviation)))
       throw InputError("the distribution of " + name,
                        "its standard deviation",
                        fmt::format("{}", standard_deviation),
-                       "a positive number");
+                       "a finite positive number");
     entries.push_back({name, Kind::normal, mean, standard_deviation});
   }
 

@@ -5,7 +5,9 @@
 #include <neuraldeal/coupling/parallel_file.h>
 #include <neuraldeal/surrogates/file_tools.h>
 
+#include <filesystem>
 #include <stdexcept>
+#include <system_error>
 
 namespace neuraldeal
 {
@@ -76,6 +78,12 @@ namespace neuraldeal
         }
     failure = first_message(failure, communicator);
     if (!failure.empty())
-      throw std::runtime_error(failure);
+      {
+        // What is left of it is of use to nobody.
+        std::error_code ignored;
+        if (rank == 0)
+          std::filesystem::remove(temporary, ignored);
+        throw std::runtime_error(failure);
+      }
   }
 } // namespace neuraldeal

@@ -18,7 +18,8 @@ namespace neuraldeal
    * finds the whole file or none, whenever the job dies.
    *
    * @param write called on all ranks; its calls of HDF5File are collective.
-   * @throw FileError on all ranks.
+   * @throw std::runtime_error on all ranks, where one of them has failed:
+   * with the same message. A file that was there before is left alone.
    */
   void
   write_parallel_file(const std::string                     &filename,

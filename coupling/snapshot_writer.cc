@@ -23,8 +23,7 @@ namespace neuraldeal
 
 
   void
-  SnapshotWriter::write(const long                         batch,
-                        const std::vector<SnapshotRecord> &records) const
+  SnapshotWriter::write(const std::vector<SnapshotRecord> &records) const
   {
     const hsize_t n            = records.size();
     const hsize_t n_parameters = records.at(0).parameters.size();
@@ -55,7 +54,7 @@ namespace neuraldeal
       }
 
     write_parallel_file(
-      SnapshotReader::batch_file(folder, batch),
+      SnapshotReader::batch_file(folder, records[0].id),
       layout.communicator(),
       [&](HDF5File &file) {
         const hsize_t n_values = layout.n_values();

@@ -51,9 +51,12 @@ namespace neuraldeal
                    const std::string &problem,
                    const std::string &provenance);
 
-    /** Write batch number @p batch. Collective over the layout's group. */
+    /**
+     * Write a batch. The number in the file's name is the id of its first
+     * sample. Collective over the layout's group.
+     */
     void
-    write(const long batch, const std::vector<SnapshotRecord> &records) const;
+    write(const std::vector<SnapshotRecord> &records) const;
 
     /**
      * Write `index.h5`, which links to all files that are there. On one

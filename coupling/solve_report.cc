@@ -48,6 +48,21 @@ namespace neuraldeal
 
 
 
+  namespace
+  {
+    /** A text as a field of a table: in quotes, those within it doubled. */
+    std::string
+    quoted(const std::string &text)
+    {
+      std::string result = "\"";
+      for (const char c : text)
+        result += (c == '"') ? std::string("\"\"") : std::string(1, c);
+      return result + "\"";
+    }
+  } // namespace
+
+
+
   void
   write_decision_log(const std::string              &filename,
                      const std::vector<SolveReport> &reports)
@@ -59,7 +74,7 @@ namespace neuraldeal
              "true_error,iterations,seconds,model,group,failure\n";
       for (const auto &report : reports)
         out << fmt::format(
-          "{},{},{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{},{:.6g},{},{},\"{}\"\n",
+          "{},{},{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{},{:.6g},{},{},{}\n",
           report.query,
           to_string(report.decision),
           int(report.audited),
@@ -73,7 +88,7 @@ namespace neuraldeal
           report.seconds,
           report.model,
           report.group,
-          report.failure);
+          quoted(report.failure));
       out.flush();
       if (!out)
         throw FileError(temporary, "could not be written");

@@ -138,7 +138,9 @@ namespace neuraldeal
       return {Decision::verify, Reason::not_finite, bound};
     if (novelty > 1.)
       return {Decision::verify, Reason::outside_range, bound};
-    if (scale > acceptance_calibration.threshold)
+    // Without a calibration the threshold is zero, and so may a scale be.
+    if (!(acceptance_calibration.threshold > 0. &&
+          scale <= acceptance_calibration.threshold && bound <= data.tolerance))
       return {Decision::verify, Reason::bound_too_large, bound};
     return {Decision::accept, Reason::within_tolerance, bound};
   }
@@ -151,7 +153,8 @@ namespace neuraldeal
     const double bound = estimator_calibration.factor * estimate;
     if (std::isfinite(bound) && before.reason != Reason::not_finite)
       {
-        if (estimate <= estimator_calibration.threshold)
+        if (estimator_calibration.threshold > 0. &&
+            estimate <= estimator_calibration.threshold)
           return {Decision::verify, before.reason, bound};
         // A prediction that is wrong by less than this is a better start
         // than the host's own.

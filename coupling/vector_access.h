@@ -4,6 +4,7 @@
 #ifndef neuraldeal_coupling_vector_access_h
 #define neuraldeal_coupling_vector_access_h
 
+#include <deal.II/base/exceptions.h>
 #include <deal.II/base/index_set.h>
 
 #include <deal.II/lac/la_parallel_vector.h>
@@ -23,12 +24,35 @@
  */
 namespace neuraldeal
 {
+  /**
+   * Throw where @p vector has ghost entries: Trilinos has them among the
+   * owned ones, and neither of the two algebras lets one write then.
+   */
+  template <typename VectorType>
+  void
+  refuse_ghosts(const VectorType &vector)
+  {
+    AssertThrow(!vector.has_ghost_elements(),
+                dealii::ExcMessage(
+                  "A solution's vector has ghost entries. Where it is "
+                  "initialized (FullOrderModel::reinit_vector), give it the "
+                  "locally owned ones alone."));
+  }
+
   /** Call @p use with the array, to read from it. */
   template <typename VectorType>
   void
   read_local(const VectorType                          &vector,
              const std::function<void(const double *)> &use)
   {
+    use(vector.begin());
+  }
+
+  inline void
+  read_local(const dealii::TrilinosWrappers::MPI::Vector &vector,
+             const std::function<void(const double *)>   &use)
+  {
+    refuse_ghosts(vector);
     use(vector.begin());
   }
 
@@ -51,9 +75,27 @@ namespace neuraldeal
   }
 
   inline void
+  write_local(dealii::LinearAlgebra::distributed::Vector<double> &vector,
+              const std::function<void(double *)>                &fill)
+  {
+    // What other ranks' copies say is no longer true.
+    vector.zero_out_ghost_values();
+    fill(vector.begin());
+  }
+
+  inline void
+  write_local(dealii::TrilinosWrappers::MPI::Vector &vector,
+              const std::function<void(double *)>   &fill)
+  {
+    refuse_ghosts(vector);
+    fill(vector.begin());
+  }
+
+  inline void
   write_local(dealii::PETScWrappers::MPI::Vector  &vector,
               const std::function<void(double *)> &fill)
   {
+    refuse_ghosts(vector);
     PetscScalar *values = nullptr;
     VecGetArray(vector, &values);
     fill(values);

@@ -635,7 +635,7 @@ namespace neuraldeal
               record.solution   = layout.to_tensor(solution);
               record.seconds    = report.seconds;
               record.iterations = report.iterations;
-              writer.write(first_served_id + query, {record});
+              writer.write({record});
               if (!summaries.defined())
                 summaries = torch::zeros({long(tasks.size()), summary.size(1)},
                                          torch::kFloat64);

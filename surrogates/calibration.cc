@@ -115,7 +115,8 @@ namespace neuraldeal
     bool passed = true;
     for (const auto &candidate : sorted)
       {
-        if (candidate.score * result.factor > tolerance)
+        // (Infinity times zero is no number, and no bound.)
+        if (!(candidate.score * result.factor <= tolerance))
           break;
         unsigned int below = 0, violations = 0;
         for (const auto &sample : sorted)

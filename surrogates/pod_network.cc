@@ -526,7 +526,23 @@ namespace neuraldeal
                    const long          n_values,
                    const Communicator &group_)
   {
-    group            = group_;
+    group                = group_;
+    const long of_fields = file.tensor("modes").size(0);
+    auto       together  = torch::full({1}, double(n_values), torch::kFloat64);
+    group.sum(together);
+    if (together.item<double>() != of_fields)
+      throw FileError(file.filename,
+                      fmt::format("its fields have {} values, those of this "
+                                  "program {}",
+                                  of_fields,
+                                  together.item<double>()));
+    const long of_inputs = file.tensor("input_center").size(0);
+    if (of_inputs != long(ranges.size()))
+      throw FileError(file.filename,
+                      fmt::format("its inputs have {} entries, those of this "
+                                  "program {}",
+                                  of_inputs,
+                                  ranges.size()));
     const auto slice = [&](const std::string &name) {
       return file.tensor(name)
         .slice(0, first_value, first_value + n_values)

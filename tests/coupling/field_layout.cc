@@ -531,6 +531,52 @@ TYPED_TEST(FieldLayoutTest, VectorValuedFieldsGoToTensorsAndBack)
 
 
 
+TYPED_TEST(FieldLayoutTest, GhostEntriesAreNotTakenForOwnedOnes)
+{
+  using VectorType = TypeParam;
+  if constexpr (!std::is_same_v<VectorType, Vector<double>>)
+    {
+      const Space<2> space(MPI_COMM_WORLD, Mesh::cube, 3, FE_Q<2>(1));
+      const auto     layout = layout_of(space);
+      const auto     values =
+        torch::arange(layout.n_local_values(), torch::kFloat64);
+      auto owned = space.template make_vector<VectorType>();
+      layout.from_tensor(values, owned);
+      const auto expected = layout.to_tensor(owned);
+
+      // What most programs have for output, with entries of other ranks.
+      VectorType ghosted;
+      ghosted.reinit(space.dof_handler.locally_owned_dofs(),
+                     space.relevant,
+                     MPI_COMM_WORLD);
+      ghosted = owned;
+      if constexpr (std::is_same_v<VectorType, Distributed>)
+        {
+          ghosted.update_ghost_values();
+          EXPECT_TRUE(torch::equal(layout.to_tensor(ghosted), expected));
+          layout.from_tensor(2. * values, ghosted);
+          layout.from_tensor(2. * values, owned);
+          owned -= ghosted;
+          EXPECT_EQ(owned.linfty_norm(), 0.);
+        }
+      else if (n_ranks() > 1)
+        {
+          const auto message =
+            message_of([&]() { layout.from_tensor(2. * values, ghosted); });
+          EXPECT_NE(message.find("reinit_vector"), std::string::npos)
+            << message;
+          // To read is either right or refused.
+          torch::Tensor read;
+          if (message_of([&]() { read = layout.to_tensor(ghosted); }).empty())
+            {
+              EXPECT_TRUE(torch::equal(read, expected));
+            }
+        }
+    }
+}
+
+
+
 TYPED_TEST(FieldLayoutTest, Norm)
 {
   using VectorType = TypeParam;

@@ -77,7 +77,7 @@ TEST(BadInput, ParametersOutOfRange)
                {"job.prm", "Confidence", "'-0.5'", "above 0"});
   expect_error("supported",
                {{"Adaptive solver/Trust/Confidence", "0.99"}},
-               {"job.prm", "Held-out solves", "'46'", "at least", "0.99"});
+               {"job.prm", "Held-out solves", "'64'", "at least", "0.99"});
   expect_error("number",
                {{"Adaptive solver/Trust/Tolerance", "small"}},
                {"job.prm", "Tolerance", "small"});
@@ -118,14 +118,14 @@ TEST(BadInput, NoParameterFile)
 TEST(BadInput, ForeignSnapshotFile)
 {
   const auto folder = copy_of_finished_job("foreign");
-  const auto name   = folder + "/snapshots/batch-000003.h5";
+  const auto name   = folder + "/snapshots/batch-000006.h5";
   std::ofstream(name) << "This is a shopping list.\n";
   const auto sentence = error_of(job::run(folder, 2));
-  EXPECT_NE(sentence.find("batch-000003.h5"), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("batch-000006.h5"), std::string::npos) << sentence;
   EXPECT_NE(sentence.find("HDF5"), std::string::npos) << sentence;
   // The other snapshots are still there.
   fs::remove(name);
-  EXPECT_EQ(neuraldeal::SnapshotReader(folder + "/snapshots").size(), 60);
+  EXPECT_EQ(neuraldeal::SnapshotReader(folder + "/snapshots").size(), 78);
 }
 
 
@@ -137,7 +137,7 @@ TEST(BadInput, SnapshotsOfAnotherProblem)
   const auto sentence = error_of(job::run(folder, 2));
   EXPECT_NE(sentence.find(".h5"), std::string::npos) << sentence;
   EXPECT_NE(sentence.find("problem"), std::string::npos) << sentence;
-  EXPECT_EQ(neuraldeal::SnapshotReader(folder + "/snapshots").size(), 62);
+  EXPECT_EQ(neuraldeal::SnapshotReader(folder + "/snapshots").size(), 80);
 }
 
 
@@ -151,7 +151,7 @@ TEST(BadInput, ModelOfAnotherProblem)
   EXPECT_NE(sentence.find("model.safetensors"), std::string::npos) << sentence;
   EXPECT_NE(sentence.find("another problem"), std::string::npos) << sentence;
   // The campaign's solves are not lost.
-  EXPECT_EQ(neuraldeal::SnapshotReader(folder + "/snapshots").size(), 62);
+  EXPECT_EQ(neuraldeal::SnapshotReader(folder + "/snapshots").size(), 80);
 }
 
 
@@ -172,7 +172,7 @@ TEST(BadInput, NotANumberInASnapshot)
 {
   const auto folder = copy_of_finished_job("nan");
   fs::remove(folder + "/model.safetensors");
-  const auto name = folder + "/snapshots/batch-000001.h5";
+  const auto name = folder + "/snapshots/batch-000002.h5";
   {
     const hid_t   file     = H5Fopen(name.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
     const hid_t   dataset  = H5Dopen2(file, "solution", H5P_DEFAULT);
@@ -191,7 +191,7 @@ TEST(BadInput, NotANumberInASnapshot)
   }
   const auto sentence = error_of(job::run(folder, 2));
   for (const char *word :
-       {"batch-000001.h5", "solution", "sample 3", "nan", "value 17"})
+       {"batch-000002.h5", "solution", "sample 3", "nan", "value 17"})
     EXPECT_NE(sentence.find(word), std::string::npos) << sentence;
 }
 

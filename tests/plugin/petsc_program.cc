@@ -127,8 +127,10 @@ main(int argc, char *argv[])
           VectorType       x = zero(problem);
           for (unsigned int i = 0; i < 16; ++i)
             {
-              problem.right_hand_side.equ(1. + std::sin(0.2 * i), load);
-              problem.right_hand_side.add(1e-3, x);
+              for (const auto k : x.locally_owned_elements())
+                problem.right_hand_side(k) =
+                  load(k) * (1. + std::sin(0.1 * i + 0.02 * k)) + 1e-2 * x(k);
+              problem.right_hand_side.compress(VectorOperation::insert);
               x = zero(problem);
               print(std::to_string(i), solve_cg(problem, x), x);
             }

@@ -196,19 +196,19 @@ namespace
     const auto y = smooth(x);
 
     Perceptron::TrainingOptions options;
-    options.epochs      = 400;
+    options.epochs      = 150;
     options.batch_size  = 50;
     auto         random = seeded(4);
     Perceptron   perceptron(3, 2, 32, 2, random);
     const double mean_square = perceptron.train(x, y, options, random);
-    // to 3 % of the outputs in the mean square
+    // to 5 % of the outputs in the mean square
     EXPECT_LT(mean_square,
-              0.03 * 0.03 * y.square().sum(1).mean().item<double>());
+              0.05 * 0.05 * y.square().sum(1).mean().item<double>());
     for (const auto &weight : perceptron.hidden_parameters())
       EXPECT_FALSE(weight.requires_grad());
 
     // With its last layer solved for, on other points; a linear map of the
-    // inputs alone is thirty times worse.
+    // inputs alone is fifteen times worse.
     const auto error = [&](const auto &features) {
       LinearRegression last_layer(features(x).size(1), 2);
       last_layer.add(features(x), y);
@@ -224,8 +224,8 @@ namespace
     const double linear = error([](const torch::Tensor &in) {
       return torch::cat({in, torch::ones({in.size(0), 1}, torch::kFloat64)}, 1);
     });
-    EXPECT_LT(network, 0.01);
-    EXPECT_GT(linear, 30. * network);
+    EXPECT_LT(network, 0.025);
+    EXPECT_GT(linear, 15. * network);
   }
 
 

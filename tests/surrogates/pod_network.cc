@@ -30,7 +30,7 @@ namespace
   const nlohmann::json parameters = {{"members", 3},
                                      {"width", 24},
                                      {"epochs", 150},
-                                     {"POD tolerance", 1e-3},
+                                     {"POD tolerance", 1e-4},
                                      {"prior modes", 8}};
 
   std::unique_ptr<Surrogate>
@@ -259,9 +259,10 @@ namespace
     update(*twice, *family, rows(held_out, 0, 13), numbered(0, 13), true);
     update(*twice, *family, rows(held_out, 13, 60), numbered(13, 47), true);
     const auto a = once->predict(fresh), b = twice->predict(fresh);
-    EXPECT_LT(distance(a.mean, b.mean), 1e-8);
-    EXPECT_LT(largest(((a.scale - b.scale) / a.scale).abs()), 1e-6);
-    EXPECT_LT(largest(((a.novelty - b.novelty) / a.novelty).abs()), 1e-6);
+    EXPECT_LT(distance(a.mean, b.mean), 0.1 * single_precision);
+    // Leverages come from normal equations, whose condition is up to 1e12.
+    EXPECT_LT(largest(((a.scale - b.scale) / a.scale).abs()), 1e-4);
+    EXPECT_LT(largest(((a.novelty - b.novelty) / a.novelty).abs()), 1e-4);
     EXPECT_TRUE(
       torch::equal(once->held_out_scores().ids, twice->held_out_scores().ids));
     EXPECT_LT(distance(once->held_out_scores().error,
@@ -273,17 +274,20 @@ namespace
 
 
 
+  // Networks trained with few snapshots, whose last layer sees more.
   TEST_F(PODNetworkTest, UpdatesImprove)
   {
-    const auto surrogate = loaded(trained_file);
-    const auto error     = [&]() {
+    const auto surrogate = make(*family);
+    surrogate->fit(SnapshotsInMemory(rows(training, 0, 30)), family->space, {});
+    const auto error = [&]() {
       return root_mean_square(
         family->error(surrogate->predict(fresh).mean, fresh));
     };
     const double before = error();
     update(*surrogate, *family, family->draw(300, 4), numbered(0, 300), false);
     std::printf("before %g after %g\n", before, error());
-    EXPECT_LT(error(), 0.9 * before);
+    EXPECT_LT(error(), 0.7 * before);
+    EXPECT_EQ(surrogate->n_snapshots(), 330);
   }
 
 
@@ -339,10 +343,14 @@ namespace
             .item<double>() /
           scale / 4.;
 
-        // the score is what the prediction is wrong by
-        EXPECT_NEAR(scores.error[i].item<double>(),
-                    family->error(mean, one).item<double>(),
-                    single_precision);
+        // The score is what the prediction is wrong by; it follows from
+        // squares of single precision, relative to the correction's.
+        const double score      = scores.error[i].item<double>(),
+                     error      = family->error(mean, one).item<double>(),
+                     correction = family->error(one.prior, one).item<double>();
+        EXPECT_NEAR(score * score,
+                    error * error,
+                    3. * single_precision * correction * correction);
         EXPECT_NEAR(scores.prior_error[i].item<double>(),
                     family->error(one.prior, one).item<double>(),
                     single_precision);

@@ -68,7 +68,9 @@ namespace neuraldeal::tests
     void
     sum(const int rank, torch::Tensor &tensor)
     {
-      if (!tensor.is_contiguous() || tensor.requires_grad())
+      // what goes with MPI
+      if (!tensor.is_contiguous() || tensor.requires_grad() ||
+          !tensor.is_floating_point())
         throw std::logic_error("only plain contiguous tensors can be sent");
       contributions[rank] = tensor.clone();
       wait_for_all();
