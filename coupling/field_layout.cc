@@ -134,6 +134,12 @@ namespace neuraldeal
                 ExcMessage("The element " + dof_handler.get_fe().get_name() +
                            " has no support points; fields of Lagrange "
                            "elements can be learned."));
+    AssertThrow(owned.is_ascending_and_one_to_one(mpi_communicator),
+                ExcMessage("The numbers of a rank's degrees of freedom do not "
+                           "follow each other, as after "
+                           "DoFRenumbering::component_wise() on several "
+                           "ranks; fields in the numbering of "
+                           "DoFHandler::distribute_dofs() can be learned."));
     IndexSet relevant;
     DoFTools::extract_locally_relevant_dofs(dof_handler, relevant);
 

@@ -48,8 +48,9 @@ namespace neuraldeal
   {
   public:
     /**
-     * @param dof_handler of a scalar or vector-valued Lagrange element. The
-     * layout does not refer to it after construction.
+     * @param dof_handler of a scalar or vector-valued Lagrange element, with
+     * a contiguous range of numbers on each rank. The layout does not refer
+     * to it after construction.
      * @param constraints hanging nodes and boundary values, imposed on every
      * field that comes from a tensor. Referred to.
      * @param symmetries of the problem besides the identity; together with

@@ -191,6 +191,30 @@ namespace neuraldeal
     Preparation result;
     Timer       timer(groups.world);
 
+    // A model of another problem is refused before anything is solved.
+    const std::string model_file = data.folder + "/model.safetensors";
+    std::string       trained_on, failure;
+    if (groups.is_root() && std::filesystem::exists(model_file))
+      try
+        {
+          const auto file  = ModelFile::read(model_file);
+          const auto found = file.get<std::string>("problem");
+          if (found != problem_hash())
+            throw FileError(model_file,
+                            "its entry 'problem' is " + found +
+                              ", so it was trained for another problem; "
+                              "valid is " +
+                              problem_hash());
+          trained_on = file.get<std::string>("training");
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, groups.world);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+
     typename Campaign<VectorType>::AdditionalData campaign_data;
     campaign_data.folder       = data.folder + "/snapshots";
     campaign_data.batch_size   = data.batch_size;
@@ -217,29 +241,7 @@ namespace neuraldeal
     costs["seconds_full_solve"] = store.mean_seconds();
 
     timer.restart();
-    const std::string model_file = data.folder + "/model.safetensors";
-    bool              is_there   = false;
-    std::string       failure;
-    if (groups.is_root() && std::filesystem::exists(model_file))
-      try
-        {
-          const auto file = ModelFile::read(model_file);
-          if (file.get<std::string>("problem") != problem_hash())
-            throw FileError(model_file,
-                            "its entry 'problem' is " +
-                              file.get<std::string>("problem") +
-                              ", so it was trained for another problem; "
-                              "valid is " +
-                              problem_hash());
-          is_there = (file.get<std::string>("training") == training_hash());
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    bool is_there = groups.is_root() && trained_on == training_hash();
     MPI_Bcast(&is_there, 1, MPI_CXX_BOOL, 0, groups.world);
     if (!is_there)
       train(store, model_file);
@@ -333,7 +335,12 @@ namespace neuraldeal
   AdaptiveSolver<VectorType>::load(const std::string &model_file)
   {
     const auto file = ModelFile::read(model_file);
-    costs           = file.metadata["costs"];
+    for (const auto &[name, tensor] : file.tensors)
+      if (!torch::isfinite(tensor).all().template item<bool>())
+        throw FileError(model_file,
+                        "its tensor '" + name +
+                          "' holds a value that is not finite");
+    costs = file.metadata["costs"];
     trained->load(file,
                   layout.first_value(),
                   layout.n_local_values(),
@@ -351,9 +358,17 @@ namespace neuraldeal
     VectorType residual, representative;
     model.reinit_vector(residual);
     model.reinit_vector(representative);
-    model.residual(input, candidate, residual);
-    model.riesz_solve(residual, representative);
-    return std::sqrt(std::max(0., residual * representative)) / solution_norm;
+    // Either may fail on some ranks only: all have to know before they go on
+    // together.
+    std::string failure = groups.try_on_group(
+      [&]() { model.residual(input, candidate, residual); });
+    if (failure.empty())
+      failure = groups.try_on_group(
+        [&]() { model.riesz_solve(residual, representative); });
+    // What is no number, or no square of a norm, is no estimate either.
+    return failure.empty() ?
+             std::sqrt(residual * representative) / solution_norm :
+             SolveReport::unknown;
   }
 
 
@@ -410,41 +425,49 @@ namespace neuraldeal
     TrustGate::Verdict verdict{Decision::resolve,
                                Reason::not_finite,
                                SolveReport::unknown};
-    const auto         failure = groups.try_on_group([&]() {
+    // A coarse solve that fails, maybe on one rank only, leaves no prediction
+    // to start from.
+    std::string failure = groups.try_on_group([&]() {
       if (model.coarse_solve)
         {
           model.coarse_solve(input, solution);
           result.prior = layout.to_tensor(solution).unsqueeze(0);
-        }
-      const auto   prediction = trained->predict({as_row(input), result.prior});
-      const double norm = prediction.norm.template item<double>();
-      report.scale = prediction.scale.template item<double>() / norm;
-      report.prior_scale =
-        std::hypot(report.scale,
-                   prediction.correction.template item<double>() / norm);
-      layout.from_tensor(prediction.mean[0], solution);
-      verdict = trust_gate.decide(std::isfinite(norm) ? report.scale :
-                                                        SolveReport::unknown,
-                                  prediction.novelty.template item<double>());
-      report.bound = verdict.bound;
-
-      if (verdict.decision == Decision::verify)
-        {
-          if (can_verify() && verdict.reason != Reason::not_finite)
-            {
-              report.estimate = estimate(input, solution, norm);
-              verdict = trust_gate.decide_verified(report.estimate, verdict);
-              report.estimate = verdict.bound;
-            }
-          else
-            verdict.decision = verdict.reason == Reason::not_finite ?
-                                         Decision::resolve :
-                                         Decision::correct;
+          AssertThrow(torch::isfinite(result.prior).all().template item<bool>(),
+                      ExcMessage("the coarse solution is not finite"));
         }
     });
-    // A coarse solve that fails leaves no prediction to start from.
+    double      norm    = SolveReport::unknown;
+    if (failure.empty())
+      failure = groups.try_on_group([&]() {
+        const auto prediction = trained->predict({as_row(input), result.prior});
+        norm                  = prediction.norm.template item<double>();
+        report.scale          = prediction.scale.template item<double>() / norm;
+        report.prior_scale =
+          std::hypot(report.scale,
+                     prediction.correction.template item<double>() / norm);
+        layout.from_tensor(prediction.mean[0], solution);
+        verdict = trust_gate.decide(std::isfinite(norm) ? report.scale :
+                                                          SolveReport::unknown,
+                                    prediction.novelty.template item<double>());
+        report.bound = verdict.bound;
+      });
     if (!failure.empty())
       verdict = {Decision::resolve, Reason::not_finite, SolveReport::unknown};
+
+    if (verdict.decision == Decision::verify)
+      {
+        if (verdict.reason == Reason::not_finite)
+          verdict.decision = Decision::resolve;
+        else if (can_verify())
+          {
+            verdict =
+              trust_gate.decide_verified(estimate(input, solution, norm),
+                                         verdict);
+            report.estimate = verdict.bound;
+          }
+        else
+          verdict.decision = Decision::correct;
+      }
     report.decision = verdict.decision;
     report.reason   = verdict.reason;
     return result;
@@ -470,7 +493,10 @@ namespace neuraldeal
         else
           solution = 0.;
         report.iterations = solver(input, solution);
-        AssertThrow(std::isfinite(solution.l2_norm()),
+        // Looked at by each rank alone: another one may have thrown.
+        AssertThrow(torch::isfinite(layout.to_tensor(solution))
+                      .all()
+                      .template item<bool>(),
                     ExcMessage("the solution is not finite"));
       });
     };
@@ -482,7 +508,7 @@ namespace neuraldeal
           again.empty() ? "" : report.failure + "; the fallback: " + again;
       }
     report.failed = !report.failure.empty();
-    if (report.failed)
+    if (report.failed || report.reason == Reason::not_finite)
       return {};
 
     Surrogate::Norms norms;
@@ -624,10 +650,8 @@ namespace neuraldeal
           const auto summary = full_solve(x, result, solution);
           report.seconds     = timer.wall_time();
           failures[i]        = report.failure;
-          if (!report.failed)
+          if (summary.defined())
             {
-              if (consumer)
-                consumer(x, solution, report);
               SnapshotRecord record;
               record.id         = first_served_id + query;
               record.parameters = x;
@@ -644,6 +668,8 @@ namespace neuraldeal
             }
           if (groups.is_group_root())
             numbers[i].copy_(as_row(to_numbers(report))[0]);
+          if (consumer && !report.failed)
+            consumer(x, solution, report);
         });
         everybody.sum(numbers);
         for (const auto &others :
@@ -668,7 +694,8 @@ namespace neuraldeal
                 auto &report = reports[tasks[i]];
                 report = from_numbers(tasks[i], numbers[i].data_ptr<double>());
                 report.failure = failures[i];
-                if (report.failed || report.audited != audits)
+                if (report.failed || report.reason == Reason::not_finite ||
+                    report.audited != audits)
                   continue;
                 ids.push_back(first_served_id + tasks[i]);
                 rows.push_back(summaries[i].unsqueeze(0));

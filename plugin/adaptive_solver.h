@@ -200,8 +200,9 @@ namespace neuraldeal
     /**
      * The full solve that @p answer asks for. @p solution is the prediction
      * on entry, the solution on return.
-     * @return what the surrogate is to learn from it, [1, k]; empty where
-     * the host's solver has failed.
+     * @return what the surrogate is to learn from it, [1, k]; undefined where
+     * the host's solver has failed, or where there was no prediction, since
+     * what has made that impossible would spoil the surrogate.
      */
     torch::Tensor
     full_solve(const Input &input, Answer &answer, VectorType &solution) const;

@@ -449,6 +449,17 @@ TEST(FieldLayout, RefusesElementsWithoutSupportPoints)
 
 
 
+TEST(FieldLayout, RefusesNumbersThatAreScattered)
+{
+  Space<2> space(MPI_COMM_WORLD, Mesh::cube, 3, FESystem<2>(FE_Q<2>(1), 2));
+  DoFRenumbering::component_wise(space.dof_handler);
+  const auto message = message_of([&]() { layout_of(space); });
+  EXPECT_EQ(message.find("component_wise") != std::string::npos, n_ranks() > 1)
+    << message;
+}
+
+
+
 TEST(FieldLayout, WritesSymmetries)
 {
   // The unit square, uniformly refined, and two of its symmetries: with the

@@ -131,10 +131,7 @@ namespace Spaces
       make_mesh(mesh, n_refinements, triangulation);
       dof_handler.distribute_dofs(*fe);
       if (renumber)
-        {
-          DoFRenumbering::Cuthill_McKee(dof_handler);
-          DoFRenumbering::component_wise(dof_handler);
-        }
+        DoFRenumbering::Cuthill_McKee(dof_handler);
       DoFTools::extract_locally_relevant_dofs(dof_handler, relevant);
       for (auto *const all : {&hanging_nodes, &constraints})
         {

@@ -144,6 +144,11 @@ namespace
               << double(iterations(with, n)) / n << " with it" << std::endl;
   }
 
+  /** For tests that take long, or of what does not depend on the ranks. */
+#define ONLY_ON_RANKS(n) \
+  if (n_ranks() != n)    \
+  GTEST_SKIP() << "This is tested on " << n << " ranks only."
+
   std::string
   file_contents(const std::string &name)
   {
@@ -174,6 +179,7 @@ TEST(PETScLibrary, SavesIterations)
 
 TEST(PETScLibrary, OnlyLearnsWhenTold)
 {
+  ONLY_ON_RANKS(1);
   const auto without = solves("cg", "");
   const auto with    = solves("cg", use + " -ksp_guess_surrogate_learn false");
   ASSERT_EQ(without.size(), with.size());
@@ -190,6 +196,7 @@ TEST(PETScLibrary, OnlyLearnsWhenTold)
 
 TEST(PETScLibrary, KeepsProductsWithAMatrixThatStays)
 {
+  ONLY_ON_RANKS(1);
   const Outcome result =
     run(PETSC_PROGRAM " time", use + " -ksp_guess_surrogate_monitor");
   const std::regex products("with ([0-9]+) products");
@@ -237,6 +244,7 @@ TEST(PETScLibrary, KeepsCommunicatorsApart)
 
 TEST(PETScLibrary, LeavesDirectSolversAlone)
 {
+  ONLY_ON_RANKS(2);
   const auto without = solves("direct", "");
   const auto with    = solves("direct", use);
   expect_same_solutions(without, with);
@@ -247,6 +255,7 @@ TEST(PETScLibrary, LeavesDirectSolversAlone)
 
 TEST(PETScLibrary, IsShownAndExplained)
 {
+  ONLY_ON_RANKS(1);
   const Outcome shown = run(PETSC_PROGRAM " cg", use + " -ksp_view");
   EXPECT_EQ(shown.status, 0);
   EXPECT_NE(shown.output.find("type: surrogate"), std::string::npos);
@@ -262,6 +271,7 @@ TEST(PETScLibrary, IsShownAndExplained)
 
 TEST(PETScLibrary, NamesWhatIsWrong)
 {
+  ONLY_ON_RANKS(1);
   const struct
   {
     std::string options, message;
@@ -300,6 +310,7 @@ TEST(PETScLibrary, LeavesStep17AsItIs)
 #ifndef STEP_17
   GTEST_SKIP() << "The tutorial programs of deal.II are not installed.";
 #else
+  ONLY_ON_RANKS(3);
   const std::string names[] = {"step-17-without", "step-17-with"};
   Outcome           results[2];
   for (unsigned int i = 0; i < 2; ++i)
@@ -337,8 +348,7 @@ TEST(PETScLibrary, SavesIterationsOfStep18)
 #ifndef STEP_18
   GTEST_SKIP() << "The tutorial programs of deal.II are not installed.";
 #else
-  if (n_ranks() != 2)
-    GTEST_SKIP() << "It takes long, and is run on two ranks only.";
+  ONLY_ON_RANKS(2);
   std::vector<double> n_iterations[2], norms[2];
   for (unsigned int i = 0; i < 2; ++i)
     {

@@ -19,9 +19,6 @@ namespace neuraldeal::tests
    *   u(x, y) = sin(π y) exp(μ₂ y) / (1 + μ₀ x² + μ₁ (1 − x)²),
    * with a "coarse solution" that is wrong by several per cent in a smooth
    * way. The reflection x → 1 − x swaps μ₀ and μ₁.
-   *
-   * The parameters are uniform, log-uniform or normal: μ₀ and μ₁ in (0.2, 2),
-   * drawn log-uniformly, μ₂ in (−1, 1).
    */
   class AnalyticFamily
   {
@@ -36,7 +33,9 @@ namespace neuraldeal::tests
         {torch::tensor({1, 0, 2}, torch::kInt64), grid.reflection()});
     }
 
-    std::vector<InputRange>
+    virtual ~AnalyticFamily() = default;
+
+    virtual std::vector<InputRange>
     ranges() const
     {
       return {{"left", 0.2, 2., true},
@@ -48,17 +47,24 @@ namespace neuraldeal::tests
     Snapshots
     draw(const long n, const std::uint64_t number) const
     {
-      const auto uniform    = random_uniform({n, 3}, 0., 1., number);
-      auto       parameters = torch::empty({n, 3}, torch::kFloat64);
-      for (const long i : {0, 1})
-        parameters.select(1, i).copy_(
-          0.2 * torch::exp(std::log(10.) * uniform.select(1, i)));
-      parameters.select(1, 2).copy_(2. * uniform.select(1, 2) - 1.);
+      const long d          = ranges().size();
+      auto       parameters = random_uniform({n, d}, 0., 1., number);
+      for (long i = 0; i < d; ++i)
+        {
+          const auto range = ranges()[i];
+          auto       entry = parameters.select(1, i);
+          if (range.logarithmic)
+            entry.copy_(
+              range.lower *
+              torch::exp(std::log(range.upper / range.lower) * entry));
+          else
+            entry.copy_(range.lower + (range.upper - range.lower) * entry);
+        }
       return solve(parameters);
     }
 
     /** The snapshots of given parameters, [n, 3]. */
-    Snapshots
+    virtual Snapshots
     solve(const torch::Tensor &parameters) const
     {
       const auto x = points[0].unsqueeze(0), y = points[1].unsqueeze(0);
@@ -108,6 +114,55 @@ namespace neuraldeal::tests
     SquareGrid    grid;
     torch::Tensor points;
     FieldSpace    space;
+  };
+
+
+
+  /**
+   * The same with four parameters, one for each side, which go round with
+   * the square: the symmetries are the quarter turns, of which not all are
+   * their own inverse.
+   */
+  class TurningFamily : public AnalyticFamily
+  {
+  public:
+    explicit TurningFamily(const long n = 9)
+      : AnalyticFamily(n)
+    {
+      space.symmetries = {{torch::arange(4), torch::arange(n * n)}};
+      const auto turn  = torch::tensor({3, 0, 1, 2}, torch::kInt64);
+      for (unsigned int i = 0; i < 3; ++i)
+        {
+          const auto last = space.symmetries.back();
+          space.symmetries.push_back(
+            {last.parameters.index_select(0, turn),
+             last.points.index_select(0, grid.rotation())});
+        }
+    }
+
+    std::vector<InputRange>
+    ranges() const override
+    {
+      return {{"right", 0.2, 2., true},
+              {"top", 0.2, 2., true},
+              {"left", 0.2, 2., true},
+              {"bottom", 0.2, 2., true}};
+    }
+
+    Snapshots
+    solve(const torch::Tensor &parameters) const override
+    {
+      const auto x = points[0].unsqueeze(0), y = points[1].unsqueeze(0);
+      const auto sum = torch::mm(
+        parameters,
+        torch::cat(
+          {x.square(), y.square(), (1. - x).square(), (1. - y).square()}));
+      Snapshots result;
+      result.parameters = parameters;
+      result.solution   = 1. / (1. + sum);
+      result.prior      = 1. / (1.1 + sum + 0.01 * sum.square());
+      return result;
+    }
   };
 
 

@@ -420,6 +420,13 @@ namespace
     EXPECT_GT(result.threshold, 0.9);
     EXPECT_NEAR(result.factor, 0.1, 1e-12);
 
+    // even where all other answers are exact, and any bound is zero
+    bad_scores          = even_samples(100, 1., 0.);
+    bad_scores[7].score = not_a_number;
+    result              = calibrated(bad_scores);
+    EXPECT_EQ(result.factor, 0.);
+    EXPECT_DOUBLE_EQ(result.threshold, 0.995);
+
     // an exact answer with a score of zero is one
     auto exact     = even_samples(100);
     exact[0].score = exact[0].error = 0.;
