@@ -96,7 +96,9 @@ namespace neuraldeal
   void
   Prolongation<dim>::vmult(VectorType &fine, const Vector<double> &coarse) const
   {
-    matrix.vmult(interpolated, coarse);
+    // A rank may have no cells of the fine mesh.
+    if (interpolated.size() > 0)
+      matrix.vmult(interpolated, coarse);
     write_local(fine, [this](double *values) {
       std::copy(interpolated.begin(), interpolated.end(), values);
     });

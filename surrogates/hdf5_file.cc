@@ -303,9 +303,14 @@ namespace neuraldeal
                                               nullptr,
                                               count.data(),
                                               nullptr) >= 0;
+    // Of a data set without values there is nothing to write, which HDF5
+    // refuses to do collectively.
+    const bool is_empty = H5Sget_simple_extent_npoints(space) == 0;
     if (dataset < 0 || !selected ||
-        H5Dwrite(
-          dataset, type_of<Number>(), memory, space, transfer_list, values) < 0)
+        (!is_empty &&
+         H5Dwrite(
+           dataset, type_of<Number>(), memory, space, transfer_list, values) <
+           0))
       fail("the data set '" + name +
            "' could not be written (is the disk full?)");
     describe(dataset, description);
@@ -340,8 +345,10 @@ namespace neuraldeal
       H5Dcreate2(
         file, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
       H5Dclose);
-    if (H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, transfer_list, data.data()) <
-        0)
+    if (dataset < 0 ||
+        (n > 0 &&
+         H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, transfer_list, data.data()) <
+           0))
       fail("the data set '" + name +
            "' could not be written (is the disk full?)");
     describe(dataset, description);
