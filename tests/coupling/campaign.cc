@@ -265,6 +265,7 @@ TEST(Campaign, GoesOnWhereItWas)
 
   // What a killed job leaves: batches that are not there, among them the
   // last one, and the half of a file.
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     {
       std::filesystem::remove(store + "/batch-000002.h5");
@@ -279,6 +280,7 @@ TEST(Campaign, GoesOnWhereItWas)
   EXPECT_EQ(files_in(store), files_in(folder / "one"));
 
   // Not even the space was finished.
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     for (const auto &name : files_in(store))
       std::filesystem::rename(store + "/" + name, store + "/" + name + ".tmp");
@@ -490,6 +492,7 @@ TEST(Campaign, NamesWhatItCannotUse)
   const ScratchFolder   folder;
   Ensemble<Distributed> all(MPI_COMM_WORLD, 1, folder / "all");
   all.run(4);
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     {
       // A damaged file, and a folder that is a file.

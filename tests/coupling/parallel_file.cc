@@ -95,6 +95,7 @@ TEST(ParallelFile, FailsOnAllRanksWhereTheFolderCannotBeWritten)
 {
   const ScratchFolder folder;
   // Not even root can write into a folder that is a file, or not there.
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     std::ofstream(folder / "file") << "no folder";
   MPI_Barrier(MPI_COMM_WORLD);

@@ -334,6 +334,7 @@ TYPED_TEST(AdaptiveSolverTest, KeepsItsPromise)
   EXPECT_EQ(stored, full);
 
   EXPECT_EQ(decision_log(folder.path).size(), n + 1);
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     std::cout << "accepted " << answers.n_accepted << ", wrong "
               << answers.n_wrong << ", audited " << n_audited
@@ -406,6 +407,7 @@ TYPED_TEST(AdaptiveSolverTest, VerifiesWhatItIsNotSureOf)
           EXPECT_LE(error, 2. * service.data.gate.tolerance);
         }
     }
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     std::cout << "accepted " << answers.n_accepted << " (wrong "
               << answers.n_wrong << "), verified " << n_verified << " (wrong "
@@ -421,6 +423,7 @@ TYPED_TEST(AdaptiveSolverTest, DecisionsDoNotDependOnTheNumberOfRanks)
   const ScratchFolder      folder;
   const long               n = 75;
   std::vector<SolveReport> reference;
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     {
       Service<VectorType> alone(MPI_COMM_SELF, 1, folder / "one", true);
@@ -439,6 +442,7 @@ TYPED_TEST(AdaptiveSolverTest, DecisionsDoNotDependOnTheNumberOfRanks)
   Service<VectorType> all(MPI_COMM_WORLD, 1, folder / "all", true);
   all.prepare();
   const auto reports = all.serve(n);
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     expect_equal_reports(reports, reference);
   EXPECT_EQ(decision_log(folder / "all"), decision_log(folder / "one"));
@@ -450,6 +454,7 @@ TYPED_TEST(AdaptiveSolverTest, DecisionsDoNotDependOnTheNumberOfRanks)
                                true);
   together.prepare();
   const auto others = together.serve(n);
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     expect_equal_reports(others, reference, 1e-4);
   MPI_Barrier(MPI_COMM_WORLD);
@@ -819,6 +824,7 @@ TEST(AdaptiveSolver, RefusesWhatBelongsToAnotherProblem)
   other.inputs = InputDistribution();
   for (const char *name : {"a0", "a1", "a2", "a3"})
     other.inputs.add_log_uniform(name, 0.3, 3.5);
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     {
       std::filesystem::create_directories(folder / "b");
@@ -862,6 +868,7 @@ TEST(AdaptiveSolver, NoWrongAnswerLeavesADamagedModelAsAccepted)
   MPI_Barrier(MPI_COMM_WORLD);
 
   // One bit of the data: the checksum knows.
+  MPI_Barrier(MPI_COMM_WORLD);
   if (rank() == 0)
     {
       std::fstream file(model_file,
@@ -920,6 +927,7 @@ TEST(AdaptiveSolver, NoWrongAnswerLeavesADamagedModelAsAccepted)
                   1e-3)
           << name << ": " << answers.n_wrong << " of " << answers.n_accepted;
         EXPECT_LE(answers.largest_error_of_full, 1e3 * PoissonHost::tolerance);
+        MPI_Barrier(MPI_COMM_WORLD);
         if (rank() == 0)
           std::cout << name << ": accepted " << answers.n_accepted << ", wrong "
                     << answers.n_wrong << std::endl;
