@@ -160,17 +160,30 @@ namespace job
                const unsigned int           ranks,
                const std::function<bool()> &now)
   {
-    const pid_t child = start(folder, ranks);
+    const pid_t        child     = start(folder, ranks);
+    std::vector<pid_t> everybody = {child};
+    auto               looked    = std::chrono::steady_clock::now();
+    // Writes are short: who has to be stopped is known before the moment
+    // comes.
     while (!now())
       {
         int status = 0;
         if (waitpid(child, &status, WNOHANG) == child)
           return false;
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
+        if (everybody.size() < ranks + 1 &&
+            std::chrono::steady_clock::now() - looked >
+              std::chrono::milliseconds(50))
+          {
+            everybody = family(child);
+            looked    = std::chrono::steady_clock::now();
+          }
       }
     // Stopped first, so that nobody notices the death of another and ends
     // by itself.
-    const auto everybody = family(child);
+    for (auto process = everybody.rbegin(); process != everybody.rend();
+         ++process)
+      kill(*process, SIGSTOP);
+    everybody = family(child);
     for (const pid_t process : everybody)
       kill(process, SIGSTOP);
     for (const pid_t process : everybody)

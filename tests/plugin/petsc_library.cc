@@ -148,14 +148,6 @@ namespace
 #define ONLY_ON_RANKS(n) \
   if (n_ranks() != n)    \
   GTEST_SKIP() << "This is tested on " << n << " ranks only."
-
-  std::string
-  file_contents(const std::string &name)
-  {
-    std::ifstream file(name);
-    return std::string(std::istreambuf_iterator<char>(file),
-                       std::istreambuf_iterator<char>());
-  }
 } // namespace
 
 
@@ -311,6 +303,11 @@ TEST(PETScLibrary, LeavesStep17AsItIs)
   GTEST_SKIP() << "The tutorial programs of deal.II are not installed.";
 #else
   ONLY_ON_RANKS(3);
+  const auto file_contents = [](const std::string &name) {
+    std::ifstream file(name);
+    return std::string(std::istreambuf_iterator<char>(file),
+                       std::istreambuf_iterator<char>());
+  };
   const std::string names[] = {"step-17-without", "step-17-with"};
   Outcome           results[2];
   for (unsigned int i = 0; i < 2; ++i)

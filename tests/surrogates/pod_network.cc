@@ -819,7 +819,11 @@ namespace
         for (const long i : {0, 1, 2})
           {
             const auto input = inputs.select(1, 24 + i);
-            EXPECT_NEAR(input.mean().item<double>(), 0., 0.2);
+            // Four standard errors of the two means that are compared.
+            EXPECT_NEAR(input.mean().item<double>(),
+                        0.,
+                        4. * std::sqrt(1. / input.numel() +
+                                       1. / training.parameters.size(0)));
             // a uniform distribution in (−1, 1), or one of variance one
             EXPECT_NEAR(input.std().item<double>(),
                         bounded ? std::sqrt(1. / 3.) : 1.,
