@@ -254,7 +254,9 @@ namespace neuraldeal
         // ends the others before they say the same.
         if (rank > 0)
           std::this_thread::sleep_for(std::chrono::seconds(2));
-        std::cerr << "\nError: " << sentence << std::endl;
+        // In one piece, so that nothing else comes between.
+        std::cout.flush();
+        std::cerr << "\nError: " + sentence + "\n" << std::flush;
         if (size > 1)
           MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
         return EXIT_FAILURE;

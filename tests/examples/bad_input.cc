@@ -133,6 +133,7 @@ TEST(BadInput, ForeignSnapshotFile)
 TEST(BadInput, SnapshotsOfAnotherProblem)
 {
   const auto folder = copy_of_finished_job("other_problem");
+  fs::remove(folder + "/model.safetensors");
   job::write_parameters(folder, {{"Problem/Cells", "6"}});
   const auto sentence = error_of(job::run(folder, 2));
   EXPECT_NE(sentence.find(".h5"), std::string::npos) << sentence;
