@@ -3,8 +3,6 @@
 
 #include <deal.II/base/quadrature_lib.h>
 
-#include <deal.II/distributed/tria.h>
-
 #include <deal.II/dofs/dof_tools.h>
 
 #include <deal.II/fe/fe_values.h>
@@ -32,43 +30,24 @@ namespace neuraldeal
     using namespace dealii;
 
     /**
-     * The locally owned cells along p4est's curve: by tree, then by the path
-     * of children within it.
+     * The locally owned cells along p4est's curve, which is the order of
+     * their names: the number of a coarse cell in a CellId is that of its
+     * tree in p4est, not its index in the triangulation.
      */
     template <int dim>
     std::vector<typename DoFHandler<dim>::active_cell_iterator>
     cells_in_canonical_order(const DoFHandler<dim> &dof_handler)
     {
-      const auto &triangulation = dof_handler.get_triangulation();
-      std::vector<types::global_dof_index> tree_of_coarse_cell;
-      if (const auto distributed =
-            dynamic_cast<const parallel::distributed::Triangulation<dim> *>(
-              &triangulation))
-        {
-          const auto &coarse_cell_of_tree =
-            distributed->get_p4est_tree_to_coarse_cell_permutation();
-          tree_of_coarse_cell.resize(coarse_cell_of_tree.size());
-          for (unsigned int tree = 0; tree < coarse_cell_of_tree.size(); ++tree)
-            tree_of_coarse_cell[coarse_cell_of_tree[tree]] = tree;
-        }
-
       using Cell = typename DoFHandler<dim>::active_cell_iterator;
-      std::vector<std::pair<std::pair<std::uint64_t, CellId>, Cell>> keyed;
+      std::vector<std::pair<CellId, Cell>> named;
       for (const auto &cell : dof_handler.active_cell_iterators())
         if (cell->is_locally_owned())
-          {
-            const auto coarse = cell->id().get_coarse_cell_id();
-            keyed.push_back(
-              {{tree_of_coarse_cell.empty() ? coarse :
-                                              tree_of_coarse_cell[coarse],
-                cell->id()},
-               cell});
-          }
-      std::sort(keyed.begin(), keyed.end(), [](const auto &a, const auto &b) {
+          named.push_back({cell->id(), cell});
+      std::sort(named.begin(), named.end(), [](const auto &a, const auto &b) {
         return a.first < b.first;
       });
       std::vector<Cell> cells;
-      for (const auto &entry : keyed)
+      for (const auto &entry : named)
         cells.push_back(entry.second);
       return cells;
     }

@@ -4,6 +4,7 @@
 #include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/pod.h>
+#include <neuraldeal/surrogates/random.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +16,9 @@ namespace neuraldeal
   {
     /** Fields that are in memory at once, twice. */
     constexpr long block_size = 32;
+
+    /** Values of a field that a fixed functional looks at. */
+    constexpr long n_functional_values = 1024;
 
     /**
      * The number k of the symmetry with P_k = P_g⁻¹ P_h, for all g and h.
@@ -47,6 +51,38 @@ namespace neuraldeal
             }
         }
       return table;
+    }
+
+
+
+    /**
+     * Choose among the orthonormal bases of one eigenspace, the columns of
+     * @p modes, the one closest to fixed directions: with the values B of
+     * fixed functionals on the modes, as many as there are, multiply by the
+     * orthogonal factor of Bᵀ's polar decomposition. The bases V Q give the
+     * same for any orthogonal Q, so that the result depends continuously on
+     * the fields, where eigenvectors come as they happen to.
+     */
+    torch::Tensor
+    rotate_to_fixed_directions(const torch::Tensor &modes)
+    {
+      const long    n_modes = modes.size(1);
+      CounterRandom random(0, CounterRandom::Stream::directions, n_modes);
+      const auto    points =
+        torch::empty({std::min(modes.size(0), n_functional_values)},
+                     torch::kInt64);
+      for (long i = 0; i < points.numel(); ++i)
+        points[i] =
+          static_cast<std::int64_t>(random.uniform() * double(modes.size(0)));
+      auto weights = torch::empty({points.numel(), n_modes}, torch::kFloat64);
+      std::generate_n(weights.data_ptr<double>(), weights.numel(), [&random]() {
+        return random.normal();
+      });
+      const auto [left, values, right] =
+        at::linalg_svd(torch::mm(modes.index_select(0, points).t(), weights),
+                       false);
+      (void)values;
+      return torch::mm(modes, torch::mm(left, right));
     }
   } // namespace
 
@@ -111,9 +147,13 @@ namespace neuraldeal
            remainder[n_modes] > tolerance * tolerance &&
            lambda[n_modes] > 1e-14 * lambda[0])
       ++n_modes;
-    const auto splits = [&](const long r) {
-      return r < n_rows && lambda[r] > (1. - 1e-6) * lambda[r - 1];
+    // Is the r-th eigenvalue the same as the one before? Symmetries make
+    // multiple ones, equal up to rounding. Those that are nearly the same by
+    // chance have eigenvectors that the error of the host's solver rotates.
+    const auto repeats = [&](const long r) {
+      return lambda[r] > (1. - 1e-3) * lambda[r - 1] - 1e-14 * lambda[0];
     };
+    const auto splits = [&](const long r) { return r < n_rows && repeats(r); };
     // Take the rest of a multiple eigenvalue in, since the tolerance is to
     // hold; leave all of it out where there is no room for it.
     while (n_modes < std::min(max_modes, n_rows) && splits(n_modes))
@@ -139,6 +179,13 @@ namespace neuraldeal
           result.modes.addmm_(
             fields.index_select(1, space.symmetries[g].points).t(),
             combination.slice(0, g * n_fields + b, g * n_fields + end_of(b)));
+      }
+    for (long begin = 0, end = 1; begin < n_modes; begin = end, ++end)
+      {
+        while (end < n_modes && repeats(end))
+          ++end;
+        auto eigenspace = result.modes.slice(1, begin, end);
+        eigenspace.copy_(rotate_to_fixed_directions(eigenspace));
       }
     result.projector = space.apply_mass(result.modes.t()).t().contiguous();
 

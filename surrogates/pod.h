@@ -34,7 +34,9 @@ namespace neuraldeal
    * Compute the POD of @p n_fields fields and their images under the
    * symmetries of @p space, with the fewest modes that leave a root mean
    * square of at most @p tolerance, but no more than @p max_modes. A
-   * multiple eigenvalue is never split.
+   * multiple eigenvalue is never split, and the basis of its eigenspace is
+   * fixed by a convention: fields that hardly differ have modes that hardly
+   * differ, signs included.
    *
    * @param read gives the fields begin, …, end − 1 as [end − begin, N]. They
    * are read several times, in blocks, and never held all at once.

@@ -7,12 +7,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 namespace fs = std::filesystem;
@@ -43,7 +45,7 @@ namespace job
       {"Adaptive solver/Training solves", "16"},
       {"Adaptive solver/Held-out solves", "64"},
       {"Adaptive solver/Round size", "20"},
-      {"Adaptive solver/Trust/Tolerance", "0.0045"},
+      {"Adaptive solver/Trust/Tolerance", std::to_string(tolerance)},
       {"Adaptive solver/Trust/Confidence", "0.95"},
       {"Adaptive solver/Trust/Audit fraction", "0.1"},
       {"Adaptive solver/Surrogate/Type", "POD network"},
@@ -206,19 +208,47 @@ namespace job
 
 
 
-  std::vector<std::string>
-  decisions(const std::string &folder)
+  namespace
   {
-    std::ifstream            file(folder + "/decisions.csv");
-    std::vector<std::string> result;
-    std::string              line;
-    std::getline(file, line); // the names of the columns
+    /** The entries of a line of a CSV file, where quotes may hold commas. */
+    std::vector<std::string>
+    split(const std::string &line)
+    {
+      std::vector<std::string> entries(1);
+      bool                     quoted = false;
+      for (const char c : line)
+        if (c == '"')
+          quoted = !quoted;
+        else if (c == ',' && !quoted)
+          entries.emplace_back();
+        else
+          entries.back() += c;
+      return entries;
+    }
+  } // namespace
+
+
+
+  std::vector<std::vector<std::string>>
+  decision_log(const std::string              &folder,
+               const std::vector<std::string> &columns)
+  {
+    std::ifstream file(folder + "/decisions.csv");
+    std::string   line;
+    std::getline(file, line);
+    const auto                            names = split(line);
+    std::vector<std::vector<std::string>> result;
     while (std::getline(file, line))
       {
-        std::size_t end = 0;
-        for (unsigned int column = 0; column < 3; ++column)
-          end = line.find(',', end + 1);
-        result.push_back(line.substr(0, end));
+        const auto entries = split(line);
+        result.emplace_back();
+        for (const auto &column : columns)
+          {
+            const auto name = std::find(names.begin(), names.end(), column);
+            if (name == names.end() || entries.size() != names.size())
+              throw std::runtime_error("no " + column + " in " + line);
+            result.back().push_back(entries[name - names.begin()]);
+          }
       }
     return result;
   }

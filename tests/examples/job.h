@@ -16,6 +16,9 @@
  */
 namespace job
 {
+  /** The tolerance that write_parameters() sets. */
+  constexpr double tolerance = 0.0044;
+
   /** What is to be replaced in the parameter file: entry, new value. */
   using Changes = std::vector<std::pair<std::string, std::string>>;
 
@@ -51,9 +54,10 @@ namespace job
                const unsigned int           ranks,
                const std::function<bool()> &now);
 
-  /** The lines of the decision log: query, decision, audited. */
-  std::vector<std::string>
-  decisions(const std::string &folder);
+  /** These columns of the decision log, an entry a query. */
+  std::vector<std::vector<std::string>>
+  decision_log(const std::string              &folder,
+               const std::vector<std::string> &columns);
 } // namespace job
 
 #endif

@@ -285,6 +285,27 @@ namespace
 
 
 
+  // The symmetries of the square make pairs of equal eigenvalues, whose
+  // eigenvectors are arbitrary; so are the signs of all the others.
+  TEST_F(PODTest, ModesDependContinuouslyOnTheFields)
+  {
+    dihedral_group();
+    const auto pod   = compute(1e-3, 100);
+    const auto exact = all_fields;
+    for (const double size : {1e-6, 1e-8})
+      {
+        all_fields         = exact + size * random_normal({n_fields, 36}, 102);
+        const auto changed = compute(1e-3, 100);
+        ASSERT_EQ(changed.modes.size(1), pod.modes.size(1));
+        const double change = distance(changed.modes, pod.modes);
+        EXPECT_GT(change, 0.);
+        // The smallest modes have singular values of some 1e-3.
+        EXPECT_LT(change, 1e4 * size);
+      }
+  }
+
+
+
   TEST_F(PODTest, SymmetriesHaveToBeAGroup)
   {
     trivial_group();
