@@ -1,3 +1,6 @@
+# neural.deal: neural operators beside the solvers of deal.II
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
 # Finds what the rooms stand on. Also read by neuraldealConfig.cmake, so that
 # a client finds the same.
 

@@ -1,4 +1,9 @@
+# neural.deal: neural operators beside the solvers of deal.II
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
 # What all targets of this project share.
+
+include(CheckCXXCompilerFlag)
 
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -25,6 +30,12 @@ endforeach()
 function(neuraldeal_warnings target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -fpch-preprocess>)
+  # GCC 13 and 14 take every accessor by name for one that refers to it.
+  check_cxx_compiler_flag(-Wno-dangling-reference NEURALDEAL_HAVE_DANGLING)
+  if(NEURALDEAL_HAVE_DANGLING)
+    target_compile_options(${target} PRIVATE
+      $<$<COMPILE_LANGUAGE:CXX>:-Wno-dangling-reference>)
+  endif()
   if(NEURALDEAL_SANITIZERS)
     target_compile_options(${target} PRIVATE
       -fsanitize=address,undefined -fno-omit-frame-pointer)

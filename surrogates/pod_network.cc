@@ -548,9 +548,19 @@ namespace neuraldeal
         .slice(0, first_value, first_value + n_values)
         .contiguous();
     };
-    modes                = slice("modes");
-    projector            = slice("projector");
-    prior_projector      = slice("prior_projector");
+    modes           = slice("modes");
+    projector       = slice("projector");
+    prior_projector = slice("prior_projector");
+    // Coefficients of a mode that are not its own were made by no fit.
+    auto products = torch::mm(projector.t(), modes).to(torch::kFloat64);
+    group.sum(products);
+    const auto deviation =
+      (products - torch::eye(modes.size(1), torch::kFloat64)).abs().max();
+    if (!(deviation.item<double>() < 1e-3) &&
+        !(products.count_nonzero().item<long>() == 0))
+      throw FileError(file.filename,
+                      fmt::format("its modes are not orthonormal, by {:.2g}",
+                                  deviation.item<double>()));
     symmetries           = file.tensor("symmetries");
     prior_symmetries     = file.tensor("prior_symmetries");
     parameter_symmetries = file.tensor("parameter_symmetries");

@@ -19,6 +19,18 @@ namespace neuraldeal
         return a.is_number_integer();
       return a.type() == b.type();
     }
+
+    std::string
+    valid_values(const ParameterDescription &parameter)
+    {
+      const auto &value = parameter.default_value;
+      if (!value.is_number())
+        return "a value like " + value.dump();
+      return fmt::format("{} from {} to {}",
+                         value.is_number_integer() ? "an integer" : "a number",
+                         parameter.minimum,
+                         parameter.maximum);
+    }
   } // namespace
 
 
@@ -47,19 +59,10 @@ namespace neuraldeal
         if (known == parameters.end())
           throw InputError(source, "the entry", name, "one of: " + names);
         if (!same_kind(value, known->default_value))
-          throw InputError(source,
-                           name,
-                           value.dump(),
-                           std::string("a value like ") +
-                             known->default_value.dump());
+          throw InputError(source, name, value.dump(), valid_values(*known));
         if (value.is_number() && !(value.get<double>() >= known->minimum &&
                                    value.get<double>() <= known->maximum))
-          throw InputError(source,
-                           name,
-                           value.dump(),
-                           fmt::format("a number from {} to {}",
-                                       known->minimum,
-                                       known->maximum));
+          throw InputError(source, name, value.dump(), valid_values(*known));
         result[name] = value;
       }
     return result;

@@ -68,8 +68,32 @@ namespace ThermalBlock
 
 
   template <int dim, typename LA>
+  bool
+  Output<dim, LA>::draws() const
+  {
+    return Utilities::MPI::this_mpi_process(groups.world) <
+           parameters.group_size;
+  }
+
+
+
+  template <int dim, typename LA>
   void
-  Output<dim, LA>::write(const std::function<Input(const long)> &query) const
+  Output<dim, LA>::write_fields(const std::function<Input(const long)> &query)
+  {
+    if (draws())
+      for (const auto &[name, number] : choose_queries())
+        {
+          pictured.push_back(solve_pictured(name, query(number)));
+          write_vtu(pictured.back());
+        }
+  }
+
+
+
+  template <int dim, typename LA>
+  void
+  Output<dim, LA>::write_results() const
   {
     if (groups.is_root())
       {
@@ -81,17 +105,8 @@ namespace ThermalBlock
         }
         publish_file(filename + ".tmp", filename);
       }
-
-    // The first group alone draws.
-    if (Utilities::MPI::this_mpi_process(groups.world) >= parameters.group_size)
-      return;
-    std::vector<Pictured> pictured;
-    for (const auto &[name, number] : choose_queries())
-      {
-        pictured.push_back(solve_pictured(name, query(number)));
-        write_vtu(pictured.back());
-      }
-    write_report(pictured);
+    if (draws())
+      write_report();
   }
 
 
@@ -253,7 +268,7 @@ namespace ThermalBlock
 
   template <int dim, typename LA>
   void
-  Output<dim, LA>::write_report(const std::vector<Pictured> &pictured) const
+  Output<dim, LA>::write_report() const
   {
     using namespace examples;
     const auto percent = [](const double value) {

@@ -35,9 +35,13 @@ namespace ThermalBlock
            const neuraldeal::AdaptiveSolver<VectorType> &solver,
            const neuraldeal::FullOrderModel<VectorType> &model);
 
-    /** Do all of it. @p query gives the input of a query. */
+    /** Solve what the pictures show. @p query gives the input of a query. */
     void
-    write(const std::function<neuraldeal::Input(const long)> &query) const;
+    write_fields(const std::function<neuraldeal::Input(const long)> &query);
+
+    /** Table, results.json and report. */
+    void
+    write_results() const;
 
   private:
     /** The fields of one query that are worth a picture. */
@@ -65,7 +69,11 @@ namespace ThermalBlock
     print_table() const;
 
     void
-    write_report(const std::vector<Pictured> &pictured) const;
+    write_report() const;
+
+    /** Is this rank of the first group, which alone draws? */
+    bool
+    draws() const;
 
     /**
      * The values of a field on the nodes of the vertical plane in the middle
@@ -85,6 +93,7 @@ namespace ThermalBlock
     const neuraldeal::FieldLayout                &layout;
     const neuraldeal::AdaptiveSolver<VectorType> &solver;
     const neuraldeal::FullOrderModel<VectorType> &model;
+    std::vector<Pictured>                         pictured;
   };
 } // namespace ThermalBlock
 

@@ -168,10 +168,11 @@ namespace ThermalBlock
     if (parameters.compare_meshes)
       compare_meshes();
 
-    results.seconds_total = timer.wall_time();
     Output<dim, LA> output(
       parameters, results, groups, host, layout, *solver, model);
-    output.write([this](const long i) { return query(i); });
+    output.write_fields([this](const long i) { return query(i); });
+    results.seconds_total = timer.wall_time();
+    output.write_results();
     return results;
   }
 

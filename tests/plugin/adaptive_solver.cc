@@ -44,7 +44,7 @@ namespace
             const std::string &folder,
             const bool         can_verify = false)
       : groups(world, group_size, "test.prm")
-      , host(groups.group())
+      , host(groups.group(), 8, 4)
       , model(host.model(can_verify))
       , inputs(host.inputs())
     {
@@ -57,11 +57,12 @@ namespace
                                    {"width", 16},
                                    {"depth", 1},
                                    {"epochs", 100}};
-      data.gate.tolerance       = 0.01;
-      data.gate.confidence      = 0.9;
-      data.gate.audit_fraction  = 0.1;
-      data.gate.source          = "test.prm";
-      data.source               = "test.prm";
+      // Near the predicted errors, so that every decision occurs.
+      data.gate.tolerance      = 0.002;
+      data.gate.confidence     = 0.9;
+      data.gate.audit_fraction = 0.1;
+      data.gate.source         = "test.prm";
+      data.source              = "test.prm";
     }
 
     typename AdaptiveSolver<VectorType>::Preparation
@@ -842,6 +843,9 @@ TEST(AdaptiveSolver, RefusesWhatBelongsToAnotherProblem)
   EXPECT_EQ(other.count_solves(), 0u);
 
   // Snapshots of other inputs, or of another design.
+  if (rank() == 0)
+    std::filesystem::remove(folder / "a/model.safetensors");
+  MPI_Barrier(MPI_COMM_WORLD);
   other.data.folder = folder / "a";
   const auto store  = message_of([&]() { other.prepare(); });
   expect_sentence(store, {folder / "a/snapshots", "'problem'", "valid is"});
@@ -1008,7 +1012,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
           {"test.prm", "Type", "'oracle'", "POD network"});
   refused("subsection Surrogate\nsubsection POD network\nset Width = 0\n"
           "end\nend",
-          {"test.prm", "width", "'0'", "a number from 1"});
+          {"test.prm", "width", "'0'", "an integer from 1 to 4096"});
   refused("subsection Surrogate\nsubsection POD network\nset Width = wide\n"
           "end\nend",
           {"test.prm", "width", "wide"});
