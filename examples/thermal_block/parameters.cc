@@ -35,6 +35,16 @@ namespace ThermalBlock
 
 
   void
+  Parameters::print_defaults(std::ostream &out)
+  {
+    ParameterHandler prm;
+    declare(prm);
+    prm.print_parameters(out, ParameterHandler::PRM);
+  }
+
+
+
+  void
   Parameters::declare(ParameterHandler &prm)
   {
     prm.enter_subsection("Problem");

@@ -25,6 +25,10 @@ namespace ThermalBlock
     /** Read @p filename; "" in the file stands for the defaults below. */
     explicit Parameters(const std::string &filename);
 
+    /** A parameter file of the defaults, with what every entry means. */
+    static void
+    print_defaults(std::ostream &out);
+
     std::string filename;
     std::string text; ///< the file, for the report
 

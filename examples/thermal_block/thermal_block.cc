@@ -7,6 +7,7 @@
 #include <neuraldeal/surrogates/exceptions.h>
 
 #include <iostream>
+#include <string>
 
 #include "parameters.h"
 #include "simulation.h"
@@ -36,7 +37,14 @@ main(int argc, char *argv[])
       throw neuraldeal::InputError("thermal_block",
                                    "its argument",
                                    "",
-                                   "the name of a parameter file");
+                                   "the name of a parameter file, or --help "
+                                   "for one with all entries explained");
+    if (argv[1] == std::string("--help"))
+      {
+        if (dealii::Utilities::MPI::this_mpi_process(MPI_COMM_WORLD) == 0)
+          ThermalBlock::Parameters::print_defaults(std::cout);
+        return;
+      }
     const ThermalBlock::Parameters parameters(argv[1]);
     const auto                     threads =
       neuraldeal::set_threads(parameters.n_threads, MPI_COMM_WORLD);

@@ -63,8 +63,9 @@ namespace
 
   TEST(Registry, WrongTypeIsRefused)
   {
-    expect_sentence(complaint({{"width", 1.5}}),
-                    {"input.json", "width", "1.5", "64"});
+    expect_sentence(
+      complaint({{"width", 1.5}}),
+      {"input.json", "width", "1.5", "an integer from 1 to 4096"});
     expect_sentence(complaint({{"width", "many"}}), {"width", "many"});
     expect_sentence(complaint({{"width", true}}), {"width", "true"});
     expect_sentence(complaint({{"rate", "fast"}}), {"rate", "fast"});
