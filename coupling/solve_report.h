@@ -49,7 +49,10 @@ namespace neuraldeal
     Decision decision = Decision::resolve;
     Reason   reason   = Reason::bound_too_large;
 
-    /** A full solve was made to check an accepted answer, and returned. */
+    /**
+     * A full solve was made to check an answer that was accepted or verified,
+     * and is what was returned.
+     */
     bool audited = false;
 
     /** The host's solver failed: there is no answer. */

@@ -35,7 +35,7 @@ namespace neuraldeal
     prm.declare_entry("Audit fraction",
                       fmt::format("{}", defaults.audit_fraction),
                       Patterns::Double(),
-                      "Share of accepted answers that is checked by a full "
+                      "Share of all queries whose answer is checked by a full "
                       "solve, at random.");
   }
 
@@ -99,14 +99,8 @@ namespace neuraldeal
   {
     std::vector<CalibrationSample> samples;
     for (long i = 0; i < scores.error.numel(); ++i)
-      {
-        const auto audit = audits.find(scores.ids[i].item<std::int64_t>());
-        samples.push_back({scores.scale[i].item<double>(),
-                           scores.error[i].item<double>(),
-                           audit == audits.end() ?
-                             std::numeric_limits<double>::infinity() :
-                             audit->second});
-      }
+      samples.push_back(
+        {scores.scale[i].item<double>(), scores.error[i].item<double>()});
     acceptance_calibration = neuraldeal::calibrate(samples,
                                                    data.tolerance,
                                                    data.confidence,
@@ -176,11 +170,4 @@ namespace neuraldeal
            data.audit_fraction;
   }
 
-
-
-  void
-  TrustGate::record_audit(const long id)
-  {
-    audits[id] = acceptance_calibration.threshold;
-  }
 } // namespace neuraldeal

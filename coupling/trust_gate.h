@@ -11,7 +11,6 @@
 #include <neuraldeal/surrogates/calibration.h>
 #include <neuraldeal/surrogates/surrogate.h>
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -40,7 +39,7 @@ namespace neuraldeal
       /** Probability with which the calibration may be misled by chance. */
       double significance = 0.1;
 
-      /** Share of accepted answers that is checked by a full solve. */
+      /** Share of all queries whose answer is checked by a full solve. */
       double audit_fraction = 0.02;
 
       /** Where these entries come from, for error messages. */
@@ -91,13 +90,24 @@ namespace neuraldeal
     Verdict
     decide_verified(const double estimate, const Verdict &before) const;
 
-    /** Whether an accepted answer to query @p query is to be audited. */
+    /**
+     * Whether the answer to query @p query is to be audited. The draw is
+     * blind to the decision: what it calibrates on is like all queries, where
+     * those that were solved because they had to be are harder.
+     */
     bool
     is_audited(const long query) const;
 
-    /** Remember that sample @p id was an audit, drawn as things stand now. */
-    void
-    record_audit(const long id);
+    /**
+     * Whether every query will be solved, however sure the surrogate is:
+     * then none is solved for being hard, and all of them calibrate.
+     */
+    bool
+    solves_everything() const
+    {
+      return !(acceptance_calibration.threshold > 0.) &&
+             !(estimator_calibration.threshold > 0.);
+    }
 
     const Calibration &
     acceptance() const
@@ -118,11 +128,10 @@ namespace neuraldeal
     }
 
   private:
-    const AdditionalData   data;
-    const std::uint64_t    seed;
-    Calibration            acceptance_calibration;
-    Calibration            estimator_calibration;
-    std::map<long, double> audits; ///< sample id → threshold when drawn
+    const AdditionalData data;
+    const std::uint64_t  seed;
+    Calibration          acceptance_calibration;
+    Calibration          estimator_calibration;
   };
 } // namespace neuraldeal
 

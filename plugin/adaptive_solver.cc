@@ -402,12 +402,11 @@ namespace neuraldeal
       [&](const unsigned int done) { progress.update(done); });
     mpi_communicator(groups.world).sum(values);
 
-    std::vector<CalibrationSample> samples;
+    estimator_samples.clear();
     for (long i = 0; i < n; ++i)
-      samples.push_back({values[i].template item<double>(),
-                         scores.error[i].template item<double>(),
-                         std::numeric_limits<double>::infinity()});
-    trust_gate.calibrate_estimator(samples);
+      estimator_samples.push_back({values[i].template item<double>(),
+                                   scores.error[i].template item<double>()});
+    trust_gate.calibrate_estimator(estimator_samples);
   }
 
 
@@ -598,6 +597,7 @@ namespace neuraldeal
     for (long begin = 0; begin < n_queries; begin += data.round_size)
       {
         const long n = std::min<long>(data.round_size, n_queries - begin);
+        const bool solves_everything = trust_gate.solves_everything();
 
         // First every query gets a prediction and a decision.
         auto numbers = torch::zeros({n, long(n_numbers)}, torch::kFloat64);
@@ -611,8 +611,7 @@ namespace neuraldeal
           auto       &report = result.report;
           report.query       = query;
           report.group       = my_group;
-          report.audited     = (report.decision == Decision::accept) &&
-                           trust_gate.is_audited(query);
+          report.audited = !report.full_solve() && trust_gate.is_audited(query);
           report.seconds = timer.wall_time();
           if (consumer && !report.full_solve())
             consumer(x, solution, report);
@@ -685,7 +684,7 @@ namespace neuraldeal
           summaries =
             torch::zeros({long(tasks.size()), width}, torch::kFloat64);
         everybody.sum(summaries);
-        for (const bool audits : {true, false})
+        for (const bool calibrates : {true, false})
           {
             std::vector<long>          ids;
             std::vector<torch::Tensor> rows;
@@ -695,18 +694,23 @@ namespace neuraldeal
                 report = from_numbers(tasks[i], numbers[i].data_ptr<double>());
                 report.failure = failures[i];
                 if (report.failed || report.reason == Reason::not_finite ||
-                    report.audited != audits)
+                    calibrates !=
+                      (solves_everything || trust_gate.is_audited(tasks[i])))
                   continue;
                 ids.push_back(first_served_id + tasks[i]);
                 rows.push_back(summaries[i].unsqueeze(0));
-                if (audits)
-                  trust_gate.record_audit(ids.back());
+                if (solves_everything && std::isfinite(report.estimate))
+                  estimator_samples.push_back(
+                    {report.estimate / trust_gate.estimator().factor,
+                     report.error});
               }
             if (!ids.empty())
-              trained->update(torch::cat(rows), ids, audits);
+              trained->update(torch::cat(rows), ids, calibrates);
           }
         if (!tasks.empty())
           trust_gate.calibrate(trained->held_out_scores());
+        if (solves_everything && can_verify())
+          trust_gate.calibrate_estimator(estimator_samples);
 
         if (groups.is_root())
           write_decision_log(data.folder + "/decisions.csv", reports);

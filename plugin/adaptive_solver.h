@@ -229,9 +229,10 @@ namespace neuraldeal
     const ProcessGroups              &groups;
     const AdditionalData              data;
 
-    std::unique_ptr<Surrogate> trained;
-    TrustGate                  trust_gate;
-    nlohmann::json             costs = nlohmann::json::object();
+    std::unique_ptr<Surrogate>     trained;
+    TrustGate                      trust_gate;
+    std::vector<CalibrationSample> estimator_samples;
+    nlohmann::json                 costs = nlohmann::json::object();
   };
 } // namespace neuraldeal
 

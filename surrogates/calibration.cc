@@ -67,6 +67,54 @@ namespace neuraldeal
 
 
 
+  namespace
+  {
+    /**
+     * The fewest samples that pass the test with @p violations among them.
+     */
+    unsigned int
+    fewest_that_pass(const unsigned int violations,
+                     const double       confidence,
+                     const double       significance)
+    {
+      unsigned int n = violations + 1;
+      while (binomial_cdf(violations, n, 1. - confidence) > significance)
+        ++n;
+      return n;
+    }
+
+    /** Where the test starts, and at which significance. */
+    struct Start
+    {
+      unsigned int n_below;
+      double       significance;
+    };
+
+    std::vector<Start>
+    sequences(const unsigned int n_samples,
+              const double       confidence,
+              const double       significance)
+    {
+      const double half = 0.5 * significance;
+      unsigned int last = fewest_that_pass(0, confidence, half);
+      for (unsigned int violations = 1;; ++violations)
+        {
+          const auto n = fewest_that_pass(violations, confidence, half);
+          if (n > n_samples)
+            {
+              if (violations == 1)
+                return {{fewest_that_pass(0, confidence, significance),
+                         significance}};
+              return {{fewest_that_pass(0, confidence, half), half},
+                      {last, half}};
+            }
+          last = n;
+        }
+    }
+  } // namespace
+
+
+
   Calibration
   calibrate(const std::vector<CalibrationSample> &samples,
             const double                          tolerance,
@@ -75,6 +123,16 @@ namespace neuraldeal
             const Extrapolation                   extrapolation,
             const std::string                    &source)
   {
+    const unsigned int needed = samples_needed(confidence, significance);
+    if (samples.size() < needed)
+      throw InputError(source,
+                       "the confidence",
+                       fmt::format("{}", confidence),
+                       fmt::format("one that {} held-out snapshots support; "
+                                   "this one needs {}",
+                                   samples.size(),
+                                   needed));
+
     // What is not a number is never good news.
     std::vector<CalibrationSample> sorted = samples;
     constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -92,53 +150,49 @@ namespace neuraldeal
     Calibration result;
     result.n_samples = sorted.size();
 
-    // The conformal quantile needs samples of the whole distribution.
     std::vector<double> ratios;
     for (const auto &sample : sorted)
-      if (sample.drawn_below == infinity)
-        ratios.push_back(sample.error == infinity ? infinity :
-                         sample.error == 0.       ? 0. :
-                                                    sample.error / sample.score);
-    const unsigned int needed = samples_needed(confidence, significance);
-    if (ratios.size() < needed)
-      throw InputError(source,
-                       "the confidence",
-                       fmt::format("{}", confidence),
-                       fmt::format("one that {} held-out snapshots support; "
-                                   "this one needs {}",
-                                   ratios.size(),
-                                   needed));
+      ratios.push_back(sample.error == infinity ? infinity :
+                       sample.error == 0.       ? 0. :
+                                                  sample.error / sample.score);
     std::sort(ratios.begin(), ratios.end());
     const std::size_t rank = std::ceil((ratios.size() + 1) * confidence - 1e-9);
     result.factor          = ratios[std::min(rank, ratios.size()) - 1];
 
-    bool passed = true;
-    for (const auto &candidate : sorted)
+    bool to_the_end = false;
+    for (const auto &start : sequences(sorted.size(), confidence, significance))
       {
-        // (Infinity times zero is no number, and no bound.)
-        if (!(candidate.score * result.factor <= tolerance))
-          break;
-        unsigned int below = 0, violations = 0;
-        for (const auto &sample : sorted)
-          if (sample.score <= candidate.score &&
-              sample.drawn_below >= candidate.score)
-            {
-              ++below;
-              violations += (sample.error > tolerance);
-            }
-        if (std::pow(confidence, below) > significance)
-          continue; // too few to pass, whatever they say
-        if (binomial_cdf(violations, below, 1. - confidence) > significance)
+        bool         goes_on = true, has_passed = false;
+        unsigned int violations = 0;
+        for (unsigned int i = 0; i < sorted.size(); ++i)
           {
-            passed = false;
-            break;
+            const double score = sorted[i].score;
+            // (Infinity times zero is no number, and no bound.)
+            if (!(score * result.factor <= tolerance))
+              break;
+            violations += (sorted[i].error > tolerance);
+            const unsigned int below = i + 1;
+            // Equal scores are accepted together.
+            if (below < start.n_below ||
+                (below < sorted.size() && sorted[below].score == score))
+              continue;
+            if (binomial_cdf(violations, below, 1. - confidence) >
+                start.significance)
+              {
+                goes_on = false;
+                break;
+              }
+            has_passed = true;
+            if (score >= result.threshold)
+              {
+                result.threshold    = score;
+                result.n_below      = below;
+                result.n_violations = violations;
+              }
           }
-        result.threshold    = candidate.score;
-        result.n_below      = below;
-        result.n_violations = violations;
+        to_the_end |= goes_on && has_passed;
       }
-    if (passed && result.threshold > 0. &&
-        extrapolation == Extrapolation::proportional)
+    if (to_the_end && extrapolation == Extrapolation::proportional)
       result.threshold = tolerance / result.factor;
     return result;
   }

@@ -10,18 +10,14 @@
 
 namespace neuraldeal
 {
-  /** A prediction whose true error is known. */
+  /**
+   * A prediction whose true error is known, and which was chosen for that
+   * whatever the score and the error are: a held-out snapshot or an audit.
+   */
   struct CalibrationSample
   {
     double score; ///< what the surrogate or the estimator said
     double error; ///< what was true
-
-    /**
-     * The sample was drawn at random from the answers with a score of at
-     * most this: infinite for a held-out snapshot, the threshold that was in
-     * force for an audit. It says nothing about larger scores.
-     */
-    double drawn_below;
   };
 
   /** What follows from calibration samples. */
@@ -57,13 +53,21 @@ namespace neuraldeal
    * Calibrate at @p tolerance. The threshold controls the risk among the
    * accepted by fixed-sequence testing (Angelopoulos, Bates, Candès, Jordan
    * and Lei, "Learn then test", arXiv:2110.01052; selective risk as in
-   * Geifman and El-Yaniv, arXiv:1705.08500): thresholds grow, starting where
-   * enough samples lie below to pass without a violation, for as long as the
-   * binomial tail P(X ≤ violations), X ~ B(below, 1 − confidence), is at most
-   * @p significance. Past the largest score seen it follows @p extrapolation:
-   * none for the score of a statistical model, proportional for the
-   * estimator of a residual, which is equivalent to the error whatever its
-   * size.
+   * Geifman and El-Yaniv, arXiv:1705.08500): thresholds grow for as long as
+   * the binomial tail P(X ≤ violations), X ~ B(below, 1 − confidence), is at
+   * most the significance.
+   *
+   * Where to start decides what can be found. From the fewest samples that
+   * can pass, with no violation among them, the sequence finds the part of
+   * the answers that is good where not all are. It ends at once if one of the
+   * best scores was wrong by chance; from the most samples that can pass,
+   * with a few violations, most answers are accepted nevertheless. Where the
+   * samples support both starts (93 at 95 %), each has half of
+   * @p significance, and the larger threshold counts.
+   *
+   * Past the largest score seen it follows @p extrapolation: none for the
+   * score of a statistical model, proportional for the estimator of a
+   * residual, which is equivalent to the error whatever its size.
    *
    * @throw InputError where the samples are too few for the confidence, with
    * the number that is needed; @p source names whose confidence it is.

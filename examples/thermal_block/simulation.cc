@@ -233,8 +233,7 @@ namespace ThermalBlock
       if (scores.ids[i].template item<std::int64_t>() <
           AdaptiveSolver<VectorType>::first_served_id)
         samples.push_back({scores.prior_scale[i].template item<double>(),
-                           scores.prior_error[i].template item<double>(),
-                           std::numeric_limits<double>::infinity()});
+                           scores.prior_error[i].template item<double>()});
     const auto &gate       = parameters.solver.gate;
     const auto  calibrated = calibrate(samples,
                                       gate.tolerance,
