@@ -242,16 +242,26 @@ namespace neuraldeal
   {
     const std::size_t n_parameters = parameter_names.size();
 
-    // This rank's rows of the mass matrix, in canonical numbers.
+    // This rank's rows of the mass matrix, in canonical numbers. (Each of
+    // deal.II's iterators over a row clears an array as long as the matrix.)
     std::vector<std::int64_t> rows, columns;
     std::vector<double>       values;
-    for (const auto dof : owned)
-      for (auto entry = mass.begin(dof); entry != mass.end(dof); ++entry)
-        {
-          rows.push_back(std::llround(canonical(dof)));
-          columns.push_back(std::llround(canonical(entry->column())));
-          values.push_back(entry->value());
-        }
+    const Epetra_CrsMatrix   &matrix = mass.trilinos_matrix();
+    for (int row = 0; row < matrix.NumMyRows(); ++row)
+      {
+        int       n_in_row = 0, *local_columns = nullptr;
+        double   *entries = nullptr;
+        const int error =
+          matrix.ExtractMyRowView(row, n_in_row, entries, local_columns);
+        AssertThrow(error == 0, ExcTrilinosError(error));
+        for (int k = 0; k < n_in_row; ++k)
+          {
+            rows.push_back(std::llround(canonical(matrix.GRID64(row))));
+            columns.push_back(
+              std::llround(canonical(matrix.GCID64(local_columns[k]))));
+            values.push_back(entries[k]);
+          }
+      }
     const std::uint64_t n_entries = values.size();
     std::uint64_t       end = 0, total = 0;
     MPI_Scan(&n_entries, &end, 1, MPI_UINT64_T, MPI_SUM, mpi_communicator);
