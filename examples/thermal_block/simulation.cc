@@ -267,6 +267,8 @@ namespace ThermalBlock
         bounds.push_back(entry.report.bound);
         progress.update(errors.size() * groups.n_groups());
       }
+    MPI_Barrier(groups.world);
+    progress.update(n_all);
     // The same for the coarse solution, which costs next to nothing here.
     std::vector<double> coarse_errors;
     VectorType          difference;
