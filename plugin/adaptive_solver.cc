@@ -360,8 +360,13 @@ namespace neuraldeal
     model.reinit_vector(representative);
     // Either may fail on some ranks only: all have to know before they go on
     // together.
-    std::string failure = groups.try_on_group(
-      [&]() { model.residual(input, candidate, residual); });
+    std::string failure = groups.try_on_group([&]() {
+      model.residual(input, candidate, residual);
+      // No solver is to see it; those of deal.II abort a Debug build.
+      AssertThrow(
+        torch::isfinite(layout.to_tensor(residual)).all().template item<bool>(),
+        ExcMessage("the residual is not finite"));
+    });
     if (failure.empty())
       failure = groups.try_on_group(
         [&]() { model.riesz_solve(residual, representative); });
