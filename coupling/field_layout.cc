@@ -254,13 +254,13 @@ namespace neuraldeal
         const int error =
           matrix.ExtractMyRowView(row, n_in_row, entries, local_columns);
         AssertThrow(error == 0, ExcTrilinosError(error));
+        rows.insert(rows.end(),
+                    n_in_row,
+                    std::llround(canonical(matrix.GRID64(row))));
+        values.insert(values.end(), entries, entries + n_in_row);
         for (int k = 0; k < n_in_row; ++k)
-          {
-            rows.push_back(std::llround(canonical(matrix.GRID64(row))));
-            columns.push_back(
-              std::llround(canonical(matrix.GCID64(local_columns[k]))));
-            values.push_back(entries[k]);
-          }
+          columns.push_back(
+            std::llround(canonical(matrix.GCID64(local_columns[k]))));
       }
     const std::uint64_t n_entries = values.size();
     std::uint64_t       end = 0, total = 0;

@@ -169,5 +169,4 @@ namespace neuraldeal
     return CounterRandom(seed, CounterRandom::Stream::audits, query).uniform() <
            data.audit_fraction;
   }
-
 } // namespace neuraldeal

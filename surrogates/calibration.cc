@@ -69,20 +69,6 @@ namespace neuraldeal
 
   namespace
   {
-    /**
-     * The fewest samples that pass the test with @p violations among them.
-     */
-    unsigned int
-    fewest_that_pass(const unsigned int violations,
-                     const double       confidence,
-                     const double       significance)
-    {
-      unsigned int n = violations + 1;
-      while (binomial_cdf(violations, n, 1. - confidence) > significance)
-        ++n;
-      return n;
-    }
-
     /** Where the test starts, and at which significance. */
     struct Start
     {
@@ -95,21 +81,29 @@ namespace neuraldeal
               const double       confidence,
               const double       significance)
     {
-      const double half = 0.5 * significance;
-      unsigned int last = fewest_that_pass(0, confidence, half);
+      // The fewest samples that pass with so many violations among them;
+      // more violations need more samples.
+      const auto fewest_that_pass = [confidence](const unsigned int violations,
+                                                 const double       level,
+                                                 unsigned int       n) {
+        while (binomial_cdf(violations, n, 1. - confidence) > level)
+          ++n;
+        return n;
+      };
+
+      const double       half  = 0.5 * significance;
+      const unsigned int first = fewest_that_pass(0, half, 1);
+      unsigned int       last  = first;
       for (unsigned int violations = 1;; ++violations)
         {
-          const auto n = fewest_that_pass(violations, confidence, half);
+          const auto n = fewest_that_pass(violations, half, last + 1);
           if (n > n_samples)
-            {
-              if (violations == 1)
-                return {{fewest_that_pass(0, confidence, significance),
-                         significance}};
-              return {{fewest_that_pass(0, confidence, half), half},
-                      {last, half}};
-            }
+            break;
           last = n;
         }
+      if (last == first)
+        return {{fewest_that_pass(0, significance, 1), significance}};
+      return {{first, half}, {last, half}};
     }
   } // namespace
 

@@ -58,10 +58,9 @@ namespace neuraldeal
                        });
         if (known == parameters.end())
           throw InputError(source, "the entry", name, "one of: " + names);
-        if (!same_kind(value, known->default_value))
-          throw InputError(source, name, value.dump(), valid_values(*known));
-        if (value.is_number() && !(value.get<double>() >= known->minimum &&
-                                   value.get<double>() <= known->maximum))
+        if (!same_kind(value, known->default_value) ||
+            (value.is_number() && !(value.get<double>() >= known->minimum &&
+                                    value.get<double>() <= known->maximum)))
           throw InputError(source, name, value.dump(), valid_values(*known));
         result[name] = value;
       }
