@@ -100,11 +100,22 @@ namespace neuraldeal
 
       FieldSpace space;
       const auto values = reals("mass_values");
+      const auto indices =
+        torch::stack({integers("mass_rows"), integers("mass_columns")});
+      // LibTorch from 2.0 on believes what it is given here.
+      if (indices.size(1) != values.numel())
+        throw FileError(file.name(),
+                        fmt::format("its mass matrix has {} values at {} "
+                                    "places",
+                                    values.numel(),
+                                    indices.size(1)));
+      if (((indices < 0) | (indices >= n_values)).any().item<bool>())
+        throw FileError(file.name(),
+                        fmt::format("an entry of its mass matrix is outside "
+                                    "of its {} rows and columns",
+                                    n_values));
       space.mass =
-        torch::sparse_coo_tensor(torch::stack({integers("mass_rows"),
-                                               integers("mass_columns")}),
-                                 values,
-                                 {n_values, n_values})
+        torch::sparse_coo_tensor(indices, values, {n_values, n_values})
           .coalesce();
       if (!torch::isfinite(values).all().item<bool>())
         throw FileError(file.name(),

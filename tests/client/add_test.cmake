@@ -13,5 +13,11 @@ add_test(NAME client
     -D "generator=${CMAKE_GENERATOR}"
     -D "surrogates_only=${NEURALDEAL_SURROGATES_ONLY}"
     -P "${CMAKE_CURRENT_LIST_DIR}/run.cmake")
+
+# The client finds what was found here, wherever that is.
+set(client_environment ${mpi_environment})
+foreach(package deal.II Torch fmt nlohmann_json)
+  list(APPEND client_environment "${package}_DIR=${${package}_DIR}")
+endforeach()
 set_tests_properties(client PROPERTIES
-  LABELS client TIMEOUT 600 ENVIRONMENT "${mpi_environment}")
+  LABELS client TIMEOUT 600 ENVIRONMENT "${client_environment}")
