@@ -79,6 +79,10 @@ namespace neuraldeal
           }
       }
 
+    // A rank may have no cells of the fine mesh, and a matrix has rows.
+    interpolated.reinit(owned.n_elements());
+    if (owned.n_elements() == 0)
+      return;
     DynamicSparsityPattern dynamic(owned.n_elements(), coarse.n_dofs());
     for (const auto &entry : entries)
       dynamic.add(entry.row, entry.column);
@@ -86,7 +90,6 @@ namespace neuraldeal
     matrix.reinit(sparsity);
     for (const auto &entry : entries)
       matrix.set(entry.row, entry.column, entry.weight);
-    interpolated.reinit(owned.n_elements());
   }
 
 
@@ -96,7 +99,6 @@ namespace neuraldeal
   void
   Prolongation<dim>::vmult(VectorType &fine, const Vector<double> &coarse) const
   {
-    // A rank may have no cells of the fine mesh.
     if (interpolated.size() > 0)
       matrix.vmult(interpolated, coarse);
     write_local(fine, [this](double *values) {

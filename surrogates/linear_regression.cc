@@ -50,8 +50,21 @@ namespace neuraldeal
              n_outputs * ((d + l).log().sum().item<double>() - d.size(0) * t);
     };
 
+    // Its derivative by t.
+    const auto slope = [&](const double t) {
+      const double l       = std::exp(t);
+      const auto   shifted = (d + l).unsqueeze(1);
+      const auto   residual =
+        (squares - (projected / shifted).sum(0)).clamp_min(1e-300);
+      const auto growth = (projected / shifted.square()).sum(0);
+      return l * (n_rows * (growth / residual).sum().item<double>() +
+                  n_outputs * (1. / shifted).sum().item<double>()) -
+             n_outputs * d.size(0);
+    };
+
     // The evidence may have several maxima: look on a grid over 16 decades
-    // (relative to the mean eigenvalue), then refine by golden section.
+    // (relative to the mean eigenvalue), then bisect the slope until the
+    // result is a smooth function of the data, whatever their last digits.
     const double center = std::log(
       std::max(d.mean().item<double>(), std::numeric_limits<double>::min()));
     double       best = center, best_cost = cost(center);
@@ -62,13 +75,11 @@ namespace neuraldeal
           best      = center + decade * step;
           best_cost = c;
         }
-    const double golden = 0.5 * (std::sqrt(5.) - 1.);
-    double       left = best - step, right = best + step;
-    while (right - left > 1e-3)
+    double left = best - step, right = best + step;
+    while (right - left > 1e-9)
       {
-        const double x                     = right - golden * (right - left);
-        const double y                     = left + golden * (right - left);
-        (cost(x) < cost(y) ? right : left) = (cost(x) < cost(y) ? y : x);
+        const double middle                 = 0.5 * (left + right);
+        (slope(middle) > 0. ? right : left) = middle;
       }
     lambda = std::exp(0.5 * (left + right));
 

@@ -77,7 +77,8 @@ namespace neuraldeal
     torch::optim::AdamW optimizer(parameters,
                                   torch::optim::AdamWOptions(
                                     options.learning_rate)
-                                    .weight_decay(options.weight_decay));
+                                    .weight_decay(options.weight_decay)
+                                    .eps(options.epsilon));
 
     const long n_rows     = inputs.size(0);
     const long batch_size = std::min(options.batch_size, n_rows);

@@ -39,6 +39,14 @@ namespace neuraldeal
       long   batch_size    = 256;
       double learning_rate = 3e-3;
       double weight_decay  = 1e-4;
+
+      /**
+       * What AdamW adds to the root of the mean squared gradient, for outputs
+       * of order one. The usual 1e-8 would have weights with no gradient to
+       * speak of follow the last digits of the data at full speed, and the
+       * network with them.
+       */
+      double epsilon = 1e-4;
     };
 
     /**

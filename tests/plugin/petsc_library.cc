@@ -269,7 +269,7 @@ TEST(PETScLibrary, NamesWhatIsWrong)
     std::string options, message;
   } wrong[] = {
     {"-dll_append /nowhere/libneuraldeal_petsc.so -ksp_guess_type surrogate",
-     "Unable to locate dynamic library:\n  /nowhere/libneuraldeal_petsc.so"},
+     "Unable to locate dynamic library: /nowhere/libneuraldeal_petsc.so"},
     {"-ksp_guess_type surrogate",
      "Unable to find requested KSPGuess type surrogate"},
     {load + " -ksp_guess_type surogate",
@@ -289,8 +289,10 @@ TEST(PETScLibrary, NamesWhatIsWrong)
       SCOPED_TRACE(options);
       const Outcome result = run(PETSC_PROGRAM " cg", options);
       EXPECT_NE(result.status, 0);
-      EXPECT_NE(result.output.find(message), std::string::npos)
-        << result.output;
+      // Versions of PETSc break their lines at other places.
+      const auto output =
+        std::regex_replace(result.output, std::regex("\\s+"), " ");
+      EXPECT_NE(output.find(message), std::string::npos) << result.output;
     }
 }
 

@@ -179,13 +179,39 @@ namespace
             second[i] = 0.999 * second[i] + 0.001 * gradients[i].square();
             parameters[i] -=
               rate * (first[i] / (1. - std::pow(0.9, step + 1))) /
-              ((second[i] / (1. - std::pow(0.999, step + 1))).sqrt() + 1e-8);
+              ((second[i] / (1. - std::pow(0.999, step + 1))).sqrt() + 1e-4);
           }
       }
     EXPECT_NEAR(last_loss, expected_loss, 1e-6);
     for (unsigned int i = 0; i < 2; ++i)
       EXPECT_LT(distance(perceptron.hidden_parameters()[i], parameters[i]),
                 1e-5);
+  }
+
+
+
+  // Data come from iterative solvers: their last digits must not count, not
+  // even where an output is so small beside the others that it has few of them.
+  TEST(Perceptron, LastDigitsOfTheDataDoNotCount)
+  {
+    const auto sizes = torch::tensor({1., 1e-2, 1e-7}, torch::kFloat64);
+    for (const long seed : {211, 212, 213, 214})
+      {
+        const auto x = random_uniform({128, 3}, -1., 1., seed);
+        const auto y =
+          torch::cat({smooth(x), x.slice(1, 0, 1).sin()}, 1) * sizes;
+        const auto digits = random_uniform({128, 3}, -1e-10, 1e-10, seed + 10);
+        const auto features_after = [&](const torch::Tensor &outputs) {
+          Perceptron::TrainingOptions options;
+          options.epochs    = 60;
+          auto       random = seeded(3);
+          Perceptron perceptron(3, 3, 32, 2, random);
+          perceptron.train(x, outputs, options, random);
+          return perceptron.features(x);
+        };
+        EXPECT_LT(distance(features_after(y), features_after(y + digits)),
+                  1e-8);
+      }
   }
 
 
