@@ -17,7 +17,7 @@
 namespace job
 {
   /** The tolerance that write_parameters() sets. */
-  constexpr double tolerance = 0.0044;
+  constexpr double tolerance = 0.0042;
 
   /** What is to be replaced in the parameter file: entry, new value. */
   using Changes = std::vector<std::pair<std::string, std::string>>;
