@@ -414,6 +414,12 @@ namespace neuraldeal
     {
       PetscFunctionBegin;
       Options &options = static_cast<Guess *>(guess->data)->options;
+      // Not by PetscOptionsEList(): what PETSc 3.18 writes of a name that it
+      // does not know ends a byte beyond its memory.
+      char symmetric[16];
+      PetscCall(PetscStrncpy(symmetric,
+                             symmetric_names[options.symmetric],
+                             sizeof(symmetric)));
       PetscOptionsBegin(PetscObjectComm((PetscObject)guess),
                         ((PetscObject)guess)->prefix,
                         "Initial guess from past solutions (neural.deal)",
@@ -424,15 +430,14 @@ namespace neuraldeal
                                 options.size,
                                 &options.size,
                                 nullptr));
-      PetscCall(
-        PetscOptionsEList("-ksp_guess_surrogate_symmetric",
-                          "Whether matrices are symmetric positive definite",
-                          "README.md",
-                          symmetric_names,
-                          3,
-                          symmetric_names[options.symmetric],
-                          &options.symmetric,
-                          nullptr));
+      PetscCall(PetscOptionsString(
+        "-ksp_guess_surrogate_symmetric",
+        "Whether matrices are symmetric positive definite: auto true false",
+        "README.md",
+        symmetric_names[options.symmetric],
+        symmetric,
+        sizeof(symmetric),
+        nullptr));
       PetscCall(PetscOptionsReal("-ksp_guess_surrogate_forgetting",
                                  "How much the past counts at each solve",
                                  "README.md",
@@ -452,6 +457,19 @@ namespace neuraldeal
                                  &options.monitor,
                                  nullptr));
       PetscOptionsEnd();
+      PetscBool known = PETSC_FALSE;
+      for (PetscInt i = 0; i < 3 && !known; ++i)
+        {
+          PetscCall(PetscStrcasecmp(symmetric, symmetric_names[i], &known));
+          if (known)
+            options.symmetric = i;
+        }
+      PetscCheck(known,
+                 PetscObjectComm((PetscObject)guess),
+                 PETSC_ERR_ARG_OUTOFRANGE,
+                 "-ksp_guess_surrogate_symmetric is %s; valid is one of: auto, "
+                 "true, false",
+                 symmetric);
       PetscCheck(options.size >= 1 && options.size <= 1000,
                  PetscObjectComm((PetscObject)guess),
                  PETSC_ERR_ARG_OUTOFRANGE,

@@ -275,8 +275,8 @@ TEST(PETScLibrary, NamesWhatIsWrong)
     {load + " -ksp_guess_type surogate",
      "Unable to find requested KSPGuess type surogate"},
     {use + " -ksp_guess_surrogate_symmetric perhaps",
-     "Unknown option perhaps for -ksp_guess_surrogate_symmetric. Available "
-     "options: auto true false"},
+     "-ksp_guess_surrogate_symmetric is perhaps; valid is one of: auto, true, "
+     "false"},
     {use + " -ksp_guess_surrogate_size 0",
      "-ksp_guess_surrogate_size is 0; valid is a number from 1 to 1000"},
     {use + " -ksp_guess_surrogate_size many",
