@@ -2,50 +2,31 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <fmt/format.h>
-#include <neuraldeal/surrogates/pod.h>
 #include <neuraldeal/surrogates/pod_network.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 namespace neuraldeal
 {
   namespace
   {
-    constexpr long read_block = 32;
+    constexpr const char *name = "POD network";
 
-    const std::vector<ParameterDescription> descriptions = {
-      {"members", 4, 1, 64, "Number of networks in the ensemble."},
-      {"width", 64, 1, 4096, "Neurons in each hidden layer."},
-      {"depth", 2, 1, 16, "Number of hidden layers."},
-      {"epochs", 400, 1, 1e6, "Passes over the training snapshots."},
-      {"batch size", 128, 1, 1e6, "Snapshots (and images) in a batch."},
-      {"learning rate", 3e-3, 1e-8, 1., "Largest learning rate of AdamW."},
-      {"weight decay", 1e-4, 0., 1., "Decoupled weight decay of AdamW."},
-      {"POD tolerance",
-       2e-4,
-       1e-12,
-       1.,
-       "Root mean square of what the basis of the corrections leaves, "
-       "relative to the solution."},
-      {"maximal modes", 80, 1, 10000, "Largest size of that basis."},
-      {"prior modes",
-       25,
-       1,
-       10000,
-       "Coefficients by which the coarse solution enters the networks."},
-      {"seed", 1, 0, 9e15, "Seed of starts and shuffling."}};
-
-    torch::Tensor
-    read_all(const SnapshotSource                                  &data,
-             const std::function<torch::Tensor(const Snapshots &)> &map)
+    std::vector<ParameterDescription>
+    descriptions(const std::vector<ParameterDescription> &common)
     {
-      std::vector<torch::Tensor> blocks;
-      for (long begin = 0; begin < data.size(); begin += read_block)
-        blocks.push_back(
-          map(data.read(begin, std::min(begin + read_block, data.size()))));
-      return torch::cat(blocks);
+      std::vector<ParameterDescription> result = {
+        {"members", 4, 1, 64, "Number of networks in the ensemble."},
+        {"width", 64, 1, 4096, "Neurons in each hidden layer."},
+        {"depth", 2, 1, 16, "Number of hidden layers."},
+        {"epochs", 400, 1, 1e6, "Passes over the training snapshots."},
+        {"batch size", 128, 1, 1e6, "Snapshots (and images) in a batch."},
+        {"learning rate", 3e-3, 1e-8, 1., "Largest learning rate of AdamW."},
+        {"weight decay", 1e-4, 0., 1., "Decoupled weight decay of AdamW."},
+        {"seed", 1, 0, 9e15, "Seed of starts and shuffling."}};
+      result.insert(result.end(), common.begin(), common.end());
+      return result;
     }
   } // namespace
 
@@ -55,10 +36,10 @@ namespace neuraldeal
   PODNetwork::register_type()
   {
     static const SurrogateRegistry::Registration registration(
-      "POD network",
+      name,
       "An ensemble of networks from the parameters and the coarse solution "
       "to the POD coefficients of its correction, with Bayesian last layers.",
-      descriptions,
+      descriptions(common_parameters()),
       [](const std::vector<InputRange> &inputs,
          const nlohmann::json          &parameters) {
         return std::make_unique<PODNetwork>(inputs, parameters);
@@ -69,94 +50,19 @@ namespace neuraldeal
 
   PODNetwork::PODNetwork(const std::vector<InputRange> &inputs,
                          const nlohmann::json          &parameters)
-    : ranges(inputs)
-    , parameters(parameters)
+    : PODSurrogate(name, inputs, parameters)
   {}
 
 
 
   void
-  PODNetwork::fit(const SnapshotSource &data,
-                  const FieldSpace     &space,
-                  const Communicator   &communicator)
+  PODNetwork::train_regression(const torch::Tensor &x,
+                               const torch::Tensor &y,
+                               const Communicator  &communicator)
   {
-    // The bases of the coarse solutions and of their corrections, both
-    // relative to the coarse solution's norm.
-    const auto prior_pod = compute_pod(
-      data.size(),
-      [&](const long begin, const long end) {
-        const auto prior = data.read(begin, end).prior;
-        return prior / space.norm(prior).unsqueeze(1);
-      },
-      space,
-      1e-6,
-      parameters["prior modes"],
-      communicator);
-    prior_projector  = prior_pod.projector.to(torch::kFloat32);
-    prior_symmetries = prior_pod.symmetries;
-
-    const auto pod = compute_pod(
-      data.size(),
-      [&](const long begin, const long end) {
-        const auto snapshots = data.read(begin, end);
-        return (snapshots.solution - snapshots.prior) /
-               project_prior(snapshots.prior).second.unsqueeze(1);
-      },
-      space,
-      parameters["POD tolerance"],
-      parameters["maximal modes"],
-      communicator);
-    modes      = pod.modes.to(torch::kFloat32);
-    projector  = pod.projector.to(torch::kFloat32);
-    symmetries = pod.symmetries;
-    truncation = torch::full({1}, pod.truncation, torch::kFloat64);
-
-    std::vector<torch::Tensor> permutations;
-    for (const auto &symmetry : space.symmetries)
-      permutations.push_back(symmetry.parameters);
-    parameter_symmetries = torch::stack(permutations);
-
-    const auto summaries = read_all(data, [&](const Snapshots &snapshots) {
-      Norms norms;
-      norms.correction = space.norm(snapshots.solution - snapshots.prior);
-      norms.solution   = space.norm(snapshots.solution);
-      return summarize(snapshots, norms);
-    });
-
-    // Scales that make every input of the networks of order one.
-    input_center     = torch::zeros({long(ranges.size())}, torch::kFloat64);
-    input_scale      = torch::ones({long(ranges.size())}, torch::kFloat64);
-    const auto given = data.parameters();
-    for (unsigned int i = 0; i < ranges.size(); ++i)
-      {
-        const auto &range  = ranges[i];
-        auto        values = given.select(1, i);
-        double      lower = range.lower, upper = range.upper;
-        if (range.logarithmic)
-          {
-            values = values.log();
-            lower  = std::log(lower);
-            upper  = std::log(upper);
-          }
-        if (std::isfinite(lower) && std::isfinite(upper))
-          {
-            input_center[i] = 0.5 * (lower + upper);
-            input_scale[i]  = 0.5 * (upper - lower);
-          }
-        else
-          {
-            input_center[i] = values.mean();
-            input_scale[i]  = values.std().clamp_min(1e-12);
-          }
-      }
-
-    const auto training = images(reduce(summaries));
-    prior_scale         = training.prior.std(0, false).clamp_min(1e-12);
-    const auto   x      = scaled_inputs(training.parameters, training.prior);
     const double output_scale =
-      std::max(training.correction.square().sum(1).mean().sqrt().item<double>(),
+      std::max(y.square().sum(1).mean().sqrt().item<double>(),
                std::numeric_limits<double>::min());
-    const auto y = training.correction / output_scale;
 
     Perceptron::TrainingOptions options;
     options.epochs        = parameters["epochs"];
@@ -178,217 +84,44 @@ namespace neuraldeal
                               parameters["depth"],
                               random);
         if (communicator.owns(m))
-          perceptron.train(x, y, options, random);
+          perceptron.train(x, y / output_scale, options, random);
         else
           for (auto tensor : perceptron.hidden_parameters())
             tensor.zero_();
+        const long n_features = perceptron.features(x.slice(0, 0, 1)).size(1);
         members.push_back(
-          {perceptron,
-           LinearRegression(options.epochs > 0 ?
-                              perceptron.features(x.slice(0, 0, 1)).size(1) :
-                              0,
-                            y.size(1))});
+          {perceptron, LinearRegression(n_features, y.size(1))});
       }
     for (auto &member : members)
       for (auto tensor : member.perceptron.hidden_parameters())
         communicator.sum(tensor);
-
-    held_out_summaries = torch::empty({0, summaries.size(1)}, torch::kFloat64);
-    held_out_ids.clear();
-    snapshots_learned = 0;
-    update(summaries, std::vector<long>(data.size(), -1), false);
-  }
-
-
-
-  std::pair<torch::Tensor, torch::Tensor>
-  PODNetwork::project_prior(const torch::Tensor &prior) const
-  {
-    auto coefficients =
-      torch::mm(prior.to(torch::kFloat32), prior_projector).to(torch::kFloat64);
-    group.sum(coefficients);
-    const auto norm = coefficients.square().sum(1).sqrt().clamp_min(
-      std::numeric_limits<double>::min());
-    return {coefficients / norm.unsqueeze(1), norm};
-  }
-
-
-
-  torch::Tensor
-  PODNetwork::scaled_inputs(const torch::Tensor &given,
-                            const torch::Tensor &prior_coefficients) const
-  {
-    auto x = given.clone();
-    for (unsigned int i = 0; i < ranges.size(); ++i)
-      if (ranges[i].logarithmic)
-        x.select(1, i).log_();
-    return torch::cat({(x - input_center) / input_scale,
-                       prior_coefficients / prior_scale},
-                      1);
-  }
-
-
-
-  torch::Tensor
-  PODNetwork::summarize(const Snapshots &snapshots, const Norms &norms) const
-  {
-    const auto [prior, rho] = project_prior(snapshots.prior);
-    auto correction =
-      torch::mm((snapshots.solution - snapshots.prior).to(torch::kFloat32),
-                projector)
-        .to(torch::kFloat64);
-    group.sum(correction);
-    return torch::cat({snapshots.parameters,
-                       prior,
-                       correction / rho.unsqueeze(1),
-                       (norms.correction / rho).unsqueeze(1),
-                       (norms.solution / rho).unsqueeze(1)},
-                      1);
-  }
-
-
-
-  PODNetwork::Reduced
-  PODNetwork::reduce(const torch::Tensor &summaries) const
-  {
-    const auto parts = summaries.split_with_sizes(
-      {long(ranges.size()), prior_projector.size(1), modes.size(1), 1, 1}, 1);
-    return {
-      parts[0], parts[1], parts[2], parts[3].squeeze(1), parts[4].squeeze(1)};
-  }
-
-
-
-  PODNetwork::Reduced
-  PODNetwork::images(const Reduced &reduced) const
-  {
-    std::vector<torch::Tensor> all_parameters, all_priors, all_corrections;
-    for (long g = 0; g < symmetries.size(0); ++g)
-      {
-        all_parameters.push_back(
-          reduced.parameters.index_select(1, parameter_symmetries[g]));
-        all_priors.push_back(torch::mm(reduced.prior, prior_symmetries[g].t()));
-        all_corrections.push_back(
-          torch::mm(reduced.correction, symmetries[g].t()));
-      }
-    Reduced result         = reduced;
-    result.parameters      = torch::cat(all_parameters);
-    result.prior           = torch::cat(all_priors);
-    result.correction      = torch::cat(all_corrections);
-    result.correction_norm = reduced.correction_norm.repeat(symmetries.size(0));
-    result.solution_norm   = reduced.solution_norm.repeat(symmetries.size(0));
-    return result;
   }
 
 
 
   void
-  PODNetwork::update(const torch::Tensor     &summaries,
-                     const std::vector<long> &ids,
-                     const bool               held_out)
+  PODNetwork::learn_rows(const torch::Tensor &x,
+                         const torch::Tensor &y,
+                         const long)
   {
-    TORCH_INTERNAL_ASSERT(summaries.size(0) == long(ids.size()));
-    const auto data = images(reduce(summaries));
-    const auto x    = scaled_inputs(data.parameters, data.prior);
     for (auto &member : members)
-      member.last_layer.add(member.perceptron.features(x), data.correction);
-    snapshots_learned += ids.size();
-
-    if (held_out)
-      {
-        held_out_summaries = torch::cat({held_out_summaries, summaries});
-        held_out_ids.insert(held_out_ids.end(), ids.begin(), ids.end());
-      }
-    refresh();
+      member.last_layer.add(member.perceptron.features(x), y);
   }
 
 
 
   void
-  PODNetwork::refresh()
+  PODNetwork::update_posterior()
   {
     for (auto &member : members)
       member.last_layer.maximize_evidence();
-
-    if (held_out_ids.empty())
-      {
-        noise = torch::zeros({modes.size(1)}, torch::kFloat64);
-        for (const auto &member : members)
-          noise += member.last_layer.noise_variance() / double(members.size());
-        max_leverage = 1.;
-        return;
-      }
-
-    left_out            = leave_each_out();
-    const auto residual = reduce(held_out_summaries).correction - left_out.mean;
-    noise = (residual.square() / (1. + left_out.leverage).unsqueeze(1)).mean(0);
-    // A leverage above all that were seen on the n held-out snapshots has
-    // probability 1/(n+1) for an input like them; twice that is outside.
-    max_leverage = 2. * left_out.leverage.max().item<double>();
   }
 
 
 
   PODNetwork::MemberPredictions
-  PODNetwork::combine(const std::vector<torch::Tensor> &means,
-                      const std::vector<torch::Tensor> &leverages) const
+  PODNetwork::regress(const torch::Tensor &x) const
   {
-    MemberPredictions result;
-    const auto        stacked = torch::stack(means, 1);
-    result.mean               = stacked.mean(1);
-    result.spread             = stacked - result.mean.unsqueeze(1);
-    result.leverage           = torch::stack(leverages, 1).mean(1);
-    return result;
-  }
-
-
-
-  PODNetwork::MemberPredictions
-  PODNetwork::leave_each_out() const
-  {
-    std::vector<std::vector<torch::Tensor>> means(members.size());
-    std::vector<std::vector<torch::Tensor>> leverages(members.size());
-    for (std::size_t i = 0; i < held_out_ids.size(); ++i)
-      {
-        const auto data = images(reduce(held_out_summaries.slice(0, i, i + 1)));
-        const auto x    = scaled_inputs(data.parameters, data.prior);
-        for (std::size_t m = 0; m < members.size(); ++m)
-          {
-            const auto without =
-              members[m].last_layer.leave_out(members[m].perceptron.features(x),
-                                              data.correction);
-            means[m].push_back(without.mean.slice(0, 0, 1));
-            leverages[m].push_back(without.leverage.slice(0, 0, 1));
-          }
-      }
-    std::vector<torch::Tensor> all_means, all_leverages;
-    for (std::size_t m = 0; m < members.size(); ++m)
-      {
-        all_means.push_back(torch::cat(means[m]));
-        all_leverages.push_back(torch::cat(leverages[m]));
-      }
-    return combine(all_means, all_leverages);
-  }
-
-
-
-  torch::Tensor
-  PODNetwork::coefficient_scale(const MemberPredictions &predictions) const
-  {
-    return (predictions.spread.square().mean(1).sum(1) +
-            noise.sum() * (1. + predictions.leverage) + truncation.square())
-      .sqrt();
-  }
-
-
-
-  Prediction
-  PODNetwork::predict(const Inputs &inputs, const PredictionParts &parts) const
-  {
-    const torch::NoGradGuard no_gradients;
-    const auto [prior, rho] = project_prior(inputs.prior);
-    const auto x            = scaled_inputs(inputs.parameters, prior);
-
     std::vector<torch::Tensor> means, leverages;
     for (const auto &member : members)
       {
@@ -396,114 +129,46 @@ namespace neuraldeal
         means.push_back(member.last_layer.predict(features));
         leverages.push_back(member.last_layer.leverage(features));
       }
-    const auto predictions = combine(means, leverages);
-
-    Prediction result;
-    const auto correction =
-      (predictions.mean * rho.unsqueeze(1)).to(torch::kFloat32);
-    result.mean       = inputs.prior + torch::mm(correction, modes.t());
-    result.norm       = rho;
-    result.scale      = rho * coefficient_scale(predictions);
-    result.correction = rho * predictions.mean.square().sum(1).sqrt();
-
-    result.novelty = predictions.leverage / max_leverage;
-    for (unsigned int i = 0; i < ranges.size(); ++i)
-      {
-        // Just above 1 outside the declared interval, whatever the distance.
-        const auto value = inputs.parameters.select(1, i);
-        const auto outside =
-          (value < ranges[i].lower).logical_or(value > ranges[i].upper);
-        result.novelty =
-          torch::where(outside, result.novelty.clamp_min(2.), result.novelty);
-      }
-
-    if (parts.standard_deviation || parts.covariance_factor)
-      {
-        // Cov = V C Vᵀ with C = F Fᵀ: the members' spread and the noise.
-        const double n_members  = members.size();
-        const auto   noise_part = torch::diag_embed(
-          (noise * (1. + predictions.leverage).unsqueeze(1)).sqrt());
-        const auto factor =
-          (torch::cat({predictions.spread / std::sqrt(n_members), noise_part},
-                      1) *
-           rho.reshape({-1, 1, 1}))
-            .to(torch::kFloat32);
-        // [n, k, r] × [r, N] → [n, N, k]
-        const auto decoded =
-          torch::matmul(factor, modes.t()).transpose(1, 2).to(torch::kFloat64);
-        if (parts.standard_deviation)
-          result.standard_deviation = decoded.square().sum(2).sqrt();
-        if (parts.covariance_factor)
-          result.covariance_factor = decoded;
-      }
-    return result;
+    return combine(means, leverages);
   }
 
 
 
-  HeldOutScores
-  PODNetwork::held_out_scores() const
+  PODNetwork::MemberPredictions
+  PODNetwork::regress_without(const long,
+                              const torch::Tensor &x,
+                              const torch::Tensor &y) const
   {
-    HeldOutScores scores;
-    scores.ids = torch::tensor(std::vector<std::int64_t>(held_out_ids.begin(),
-                                                         held_out_ids.end()),
-                               torch::kInt64);
-    if (held_out_ids.empty())
+    std::vector<torch::Tensor> means, leverages;
+    for (const auto &member : members)
       {
-        scores.scale = scores.error = scores.prior_error = scores.prior_scale =
-          torch::empty({0}, torch::kFloat64);
-        return scores;
+        const auto without =
+          member.last_layer.leave_out(member.perceptron.features(x), y);
+        means.push_back(without.mean);
+        leverages.push_back(without.leverage);
       }
-    const auto data  = reduce(held_out_summaries);
-    const auto scale = coefficient_scale(left_out);
-    // What the basis does not hold of a correction is error as well.
-    const auto outside =
-      (data.correction_norm.square() - data.correction.square().sum(1))
-        .clamp_min(0.);
-    scores.scale = scale / data.solution_norm;
-    scores.error =
-      ((data.correction - left_out.mean).square().sum(1) + outside).sqrt() /
-      data.solution_norm;
-    scores.prior_error = data.correction_norm / data.solution_norm;
-    scores.prior_scale =
-      (left_out.mean.square().sum(1) + scale.square()).sqrt() /
-      data.solution_norm;
-    return scores;
+    return combine(means, leverages);
   }
 
 
 
   torch::Tensor
-  PODNetwork::held_out_mean(const long index, const torch::Tensor &prior) const
+  PODNetwork::noise_estimate() const
   {
-    const auto rho        = project_prior(prior.unsqueeze(0)).second;
-    const auto correction = (left_out.mean[index] * rho).to(torch::kFloat32);
-    return prior + torch::mv(modes, correction);
+    torch::Tensor result;
+    for (const auto &member : members)
+      {
+        const auto of_member = member.last_layer.noise_variance();
+        result = result.defined() ? result + of_member : of_member;
+      }
+    return result / double(members.size());
   }
 
 
 
   void
-  PODNetwork::save(ModelFile &file) const
+  PODNetwork::save_regression(ModelFile &file) const
   {
-    file.metadata["surrogate"]["type"]       = "POD network";
-    file.metadata["surrogate"]["parameters"] = parameters;
-    file.metadata["snapshots"]               = snapshots_learned;
-    file.tensors["modes"]                    = modes;
-    file.tensors["projector"]                = projector;
-    file.tensors["prior_projector"]          = prior_projector;
-    file.tensors["symmetries"]               = symmetries;
-    file.tensors["prior_symmetries"]         = prior_symmetries;
-    file.tensors["parameter_symmetries"]     = parameter_symmetries;
-    file.tensors["input_center"]             = input_center;
-    file.tensors["input_scale"]              = input_scale;
-    file.tensors["prior_scale"]              = prior_scale;
-    file.tensors["truncation"]               = truncation;
-    file.tensors["held_out.summaries"]       = held_out_summaries;
-    file.tensors["held_out.ids"] =
-      torch::tensor(std::vector<std::int64_t>(held_out_ids.begin(),
-                                              held_out_ids.end()),
-                    torch::kInt64);
     for (std::size_t m = 0; m < members.size(); ++m)
       {
         const auto  prefix = fmt::format("member.{}.", m);
@@ -521,59 +186,8 @@ namespace neuraldeal
 
 
   void
-  PODNetwork::load(const ModelFile    &file,
-                   const long          first_value,
-                   const long          n_values,
-                   const Communicator &group_)
+  PODNetwork::load_regression(const ModelFile &file)
   {
-    group                = group_;
-    const long of_fields = file.tensor("modes").size(0);
-    auto       together  = torch::full({1}, double(n_values), torch::kFloat64);
-    group.sum(together);
-    if (together.item<double>() != of_fields)
-      throw FileError(file.filename,
-                      fmt::format("its fields have {} values, those of this "
-                                  "program {}",
-                                  of_fields,
-                                  together.item<double>()));
-    const long of_inputs = file.tensor("input_center").size(0);
-    if (of_inputs != long(ranges.size()))
-      throw FileError(file.filename,
-                      fmt::format("its inputs have {} entries, those of this "
-                                  "program {}",
-                                  of_inputs,
-                                  ranges.size()));
-    const auto slice = [&](const std::string &name) {
-      return file.tensor(name)
-        .slice(0, first_value, first_value + n_values)
-        .contiguous();
-    };
-    modes           = slice("modes");
-    projector       = slice("projector");
-    prior_projector = slice("prior_projector");
-    // Coefficients of a mode that are not its own were made by no fit.
-    auto products = torch::mm(projector.t(), modes).to(torch::kFloat64);
-    group.sum(products);
-    const auto deviation =
-      (products - torch::eye(modes.size(1), torch::kFloat64)).abs().max();
-    if (!(deviation.item<double>() < 1e-3) &&
-        !(products.count_nonzero().item<long>() == 0))
-      throw FileError(file.filename,
-                      fmt::format("its modes are not orthonormal, by {:.2g}",
-                                  deviation.item<double>()));
-    symmetries           = file.tensor("symmetries");
-    prior_symmetries     = file.tensor("prior_symmetries");
-    parameter_symmetries = file.tensor("parameter_symmetries");
-    input_center         = file.tensor("input_center");
-    input_scale          = file.tensor("input_scale");
-    prior_scale          = file.tensor("prior_scale");
-    truncation           = file.tensor("truncation");
-    held_out_summaries   = file.tensor("held_out.summaries");
-    const auto ids       = file.tensor("held_out.ids");
-    held_out_ids.assign(ids.data_ptr<std::int64_t>(),
-                        ids.data_ptr<std::int64_t>() + ids.numel());
-    snapshots_learned = file.get<long>("snapshots");
-
     members.clear();
     for (long m = 0; m < parameters["members"].get<long>(); ++m)
       {
@@ -591,6 +205,5 @@ namespace neuraldeal
         last.n_rows  = file.get<long>("last_layer_rows");
         members.push_back({Perceptron(hidden), last});
       }
-    refresh();
   }
 } // namespace neuraldeal

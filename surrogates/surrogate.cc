@@ -1,6 +1,7 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/pod_kernel_regression.h>
 #include <neuraldeal/surrogates/pod_network.h>
 #include <neuraldeal/surrogates/surrogate.h>
 
@@ -9,6 +10,7 @@ namespace neuraldeal
   void
   register_surrogates()
   {
+    PODKernelRegression::register_type();
     PODNetwork::register_type();
   }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 
@@ -27,18 +28,37 @@ namespace
   // precision: a field is known to this, relative to its correction.
   constexpr double single_precision = 1e-6;
 
-  const nlohmann::json parameters = {{"members", 3},
-                                     {"width", 24},
-                                     {"epochs", 150},
-                                     {"POD tolerance", 1e-4},
-                                     {"prior modes", 8}};
+  /** Parameters of the surrogates that are tested, by their names. */
+  const std::map<std::string, nlohmann::json> parameters = {
+    {"POD network",
+     {{"members", 3},
+      {"width", 24},
+      {"epochs", 150},
+      {"POD tolerance", 1e-4},
+      {"prior modes", 8}}},
+    {"POD kernel regression",
+     {{"evidence snapshots", 60},
+      {"POD tolerance", 1e-4},
+      {"prior modes", 8}}}};
 
+  /** Which of them the running test is about. */
+  std::string type;
+
+  /** @param changes as far as the surrogate has such parameters. */
   std::unique_ptr<Surrogate>
   make(const AnalyticFamily &family, const nlohmann::json &changes = {})
   {
-    auto given = parameters;
-    given.update(changes.is_null() ? nlohmann::json::object() : changes);
-    return make_surrogate("POD network", family.ranges(), given, "the test");
+    auto        given = parameters.at(type);
+    const auto &known =
+      SurrogateRegistry::find("the test", "type", type).parameters;
+    for (const auto &[name, value] : changes.items())
+      if (std::any_of(known.begin(),
+                      known.end(),
+                      [&name = name](const ParameterDescription &parameter) {
+                        return parameter.name == name;
+                      }))
+        given[name] = value;
+    return make_surrogate(type, family.ranges(), given, "the test");
   }
 
 
@@ -96,36 +116,46 @@ namespace
 
 
   /**
-   * A surrogate trained once for all tests: `trained` has seen the training
-   * snapshots, `calibrated` the held-out ones as well. Copies are made
-   * through files.
+   * A surrogate of each type trained once for all tests: `trained` has seen
+   * the training snapshots, `calibrated` the held-out ones as well. Copies
+   * are made through files.
    */
-  class PODNetworkTest : public testing::Test
+  class TrainedOnce : public testing::Test
   {
   protected:
-    static void
-    SetUpTestSuite()
+    struct Trained
     {
-      family   = std::make_unique<AnalyticFamily>();
-      training = family->draw(120, 1);
-      held_out = family->draw(60, 2);
-      fresh    = family->draw(200, 3);
+      std::unique_ptr<Surrogate> calibrated;
+      ModelFile                  trained_file, calibrated_file;
+    };
 
-      auto surrogate = make(*family);
-      surrogate->fit(SnapshotsInMemory(training), family->space, {});
-      trained_file = ModelFile();
-      surrogate->save(trained_file);
-      update(*surrogate, *family, held_out, numbered(500, 60), true);
-      calibrated_file = ModelFile();
-      surrogate->save(calibrated_file);
-      calibrated = std::move(surrogate);
-    }
-
-    static void
-    TearDownTestSuite()
+    void
+    use(const std::string &new_type)
     {
-      calibrated.reset();
-      family.reset();
+      type = new_type;
+      register_surrogates();
+      if (!family)
+        {
+          family   = std::make_unique<AnalyticFamily>();
+          training = family->draw(120, 1);
+          held_out = family->draw(60, 2);
+          fresh    = family->draw(200, 3);
+        }
+      auto &result = all[type];
+      if (!result.calibrated)
+        {
+          result.calibrated = make(*family);
+          result.calibrated->fit(SnapshotsInMemory(training),
+                                 family->space,
+                                 {});
+          result.calibrated->save(result.trained_file);
+          update(
+            *result.calibrated, *family, held_out, numbered(500, 60), true);
+          result.calibrated->save(result.calibrated_file);
+        }
+      calibrated      = result.calibrated.get();
+      trained_file    = result.trained_file;
+      calibrated_file = result.calibrated_file;
     }
 
     static std::unique_ptr<Surrogate>
@@ -138,21 +168,55 @@ namespace
 
     static std::unique_ptr<AnalyticFamily> family;
     static Snapshots                       training, held_out, fresh;
-    static std::unique_ptr<Surrogate>      calibrated;
-    static ModelFile                       trained_file, calibrated_file;
+    static std::map<std::string, Trained>  all;
+    const Surrogate                       *calibrated = nullptr;
+    ModelFile                              trained_file, calibrated_file;
   };
 
-  std::unique_ptr<AnalyticFamily> PODNetworkTest::family;
-  Snapshots                       PODNetworkTest::training;
-  Snapshots                       PODNetworkTest::held_out;
-  Snapshots                       PODNetworkTest::fresh;
-  std::unique_ptr<Surrogate>      PODNetworkTest::calibrated;
-  ModelFile                       PODNetworkTest::trained_file;
-  ModelFile                       PODNetworkTest::calibrated_file;
+  std::unique_ptr<AnalyticFamily>             TrainedOnce::family;
+  Snapshots                                   TrainedOnce::training;
+  Snapshots                                   TrainedOnce::held_out;
+  Snapshots                                   TrainedOnce::fresh;
+  std::map<std::string, TrainedOnce::Trained> TrainedOnce::all;
 
 
 
-  TEST_F(PODNetworkTest, IsBetterThanItsPrior)
+  /** What holds for every surrogate on POD coefficients. */
+  class PODSurrogateTest : public TrainedOnce,
+                           public testing::WithParamInterface<std::string>
+  {
+  protected:
+    void
+    SetUp() override
+    {
+      use(GetParam());
+    }
+  };
+
+  INSTANTIATE_TEST_SUITE_P(All,
+                           PODSurrogateTest,
+                           testing::Values("POD network",
+                                           "POD kernel regression"),
+                           [](const testing::TestParamInfo<std::string> &info) {
+                             std::string name = info.param;
+                             std::replace(name.begin(), name.end(), ' ', '_');
+                             return name;
+                           });
+
+  /** What only the networks have. */
+  class PODNetworkTest : public TrainedOnce
+  {
+  protected:
+    void
+    SetUp() override
+    {
+      use("POD network");
+    }
+  };
+
+
+
+  TEST_P(PODSurrogateTest, IsBetterThanItsPrior)
   {
     const auto   prediction = calibrated->predict(fresh);
     const double prior = root_mean_square(family->error(fresh.prior, fresh));
@@ -165,7 +229,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, ScaleIsTheSizeOfTheError)
+  TEST_P(PODSurrogateTest, ScaleIsTheSizeOfTheError)
   {
     const auto prediction = calibrated->predict(fresh);
     const auto ratio =
@@ -180,7 +244,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, NormsAreThoseOfTheFields)
+  TEST_P(PODSurrogateTest, NormsAreThoseOfTheFields)
   {
     const auto prediction = calibrated->predict(fresh);
     // up to what the basis of the coarse solutions leaves of them
@@ -321,7 +385,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, TwoUpdatesAreOne)
+  TEST_P(PODSurrogateTest, TwoUpdatesAreOne)
   {
     const auto once = loaded(trained_file), twice = loaded(trained_file);
     update(*once, *family, held_out, numbered(0, 60), true);
@@ -345,7 +409,7 @@ namespace
 
 
   // Networks trained with few snapshots, whose last layer sees more.
-  TEST_F(PODNetworkTest, UpdatesImprove)
+  TEST_P(PODSurrogateTest, UpdatesImprove)
   {
     const auto surrogate = make(*family);
     surrogate->fit(SnapshotsInMemory(rows(training, 0, 30)), family->space, {});
@@ -362,7 +426,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, WhetherHeldOutMattersForScoresOnly)
+  TEST_P(PODSurrogateTest, WhetherHeldOutMattersForScoresOnly)
   {
     const auto a = loaded(trained_file), b = loaded(trained_file);
     update(*a, *family, held_out, numbered(0, 60), true);
@@ -380,7 +444,7 @@ namespace
   // images. In closed form λ stays as it is, while the surrogate without the
   // snapshot looks for its own; that moves predictions by a small part of
   // their scale.
-  TEST_F(PODNetworkTest, HeldOutPredictionsHaveNotSeenTheirSnapshot)
+  TEST_P(PODSurrogateTest, HeldOutPredictionsHaveNotSeenTheirSnapshot)
   {
     const auto scores = calibrated->held_out_scores();
     double     worst = 0, worst_scale = 0, seen = 0;
@@ -435,7 +499,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, HeldOutScoresForetellNewErrors)
+  TEST_P(PODSurrogateTest, HeldOutScoresForetellNewErrors)
   {
     const auto   scores = calibrated->held_out_scores();
     const double seen   = root_mean_square(scores.error);
@@ -472,7 +536,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, CovarianceAddsUp)
+  TEST_P(PODSurrogateTest, CovarianceAddsUp)
   {
     const auto inputs = rows(fresh, 0, 20);
     const auto all    = calibrated->predict(inputs, {true, true});
@@ -505,7 +569,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, NewInputsAreNoNovelty)
+  TEST_P(PODSurrogateTest, NewInputsAreNoNovelty)
   {
     const auto   novelty = calibrated->predict(fresh).novelty;
     const double share =
@@ -517,7 +581,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, OutsideTheRangesIsNovel)
+  TEST_P(PODSurrogateTest, OutsideTheRangesIsNovel)
   {
     const auto inside =
       torch::tensor({0.2, 2., 0.5}, torch::kFloat64).unsqueeze(0);
@@ -545,7 +609,7 @@ namespace
 
 
   // A coarse solution unlike those seen is novel, whatever the parameters.
-  TEST_F(PODNetworkTest, UnknownPriorsAreNovel)
+  TEST_P(PODSurrogateTest, UnknownPriorsAreNovel)
   {
     auto inputs  = rows(fresh, 0, 20);
     inputs.prior = inputs.prior.flip(0).clone();
@@ -558,7 +622,7 @@ namespace
 
 
   // Nothing that is not a number may turn into one.
-  TEST_F(PODNetworkTest, NotANumberStaysOne)
+  TEST_P(PODSurrogateTest, NotANumberStaysOne)
   {
     for (const double bad : {not_a_number, infinity, -infinity, -1.})
       for (const long entry : {0, 1, 2})
@@ -589,7 +653,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, FilesKeepEveryBit)
+  TEST_P(PODSurrogateTest, FilesKeepEveryBit)
   {
     const TemporaryFolder folder;
     calibrated_file.write(folder / "model");
@@ -617,7 +681,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, WhatIsSavedDoesNotChangeLater)
+  TEST_P(PODSurrogateTest, WhatIsSavedDoesNotChangeLater)
   {
     const auto surrogate = loaded(trained_file);
     ModelFile  file;
@@ -630,7 +694,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, IncompleteFilesAreErrors)
+  TEST_P(PODSurrogateTest, IncompleteFilesAreErrors)
   {
     for (const auto &entry : calibrated_file.tensors)
       {
@@ -640,7 +704,7 @@ namespace
         expect_sentence(message_of<FileError>([&]() { loaded(file); }),
                         {"some/model", entry.first});
       }
-    for (const std::string key : {"snapshots", "last_layer_rows"})
+    for (const std::string key : {"snapshots"})
       {
         auto file     = calibrated_file;
         file.filename = "some/model";
@@ -652,7 +716,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, FieldsOfAnotherSizeAreErrors)
+  TEST_P(PODSurrogateTest, FieldsOfAnotherSizeAreErrors)
   {
     auto file     = calibrated_file;
     file.filename = "some/model";
@@ -669,7 +733,7 @@ namespace
 
   // Every rank of a group has a slice of the fields; what is left of them
   // after the projections is the sum over the ranks.
-  TEST_F(PODNetworkTest, GroupsShareTheFields)
+  TEST_P(PODSurrogateTest, GroupsShareTheFields)
   {
     const auto whole   = calibrated->predict(fresh, {true, true});
     const auto more    = family->draw(5, 6);
@@ -733,7 +797,7 @@ namespace
 
 
   // Members are trained by different ranks and the Gram matrices shared out.
-  TEST_F(PODNetworkTest, SameBitsOnAnyNumberOfRanks)
+  TEST_P(PODSurrogateTest, SameBitsOnAnyNumberOfRanks)
   {
     const nlohmann::json quick = {{"epochs", 5}};
     const auto           data  = rows(training, 0, 40);
@@ -771,7 +835,7 @@ namespace
 
 
 
-  TEST_F(PODNetworkTest, FittingAgainForgets)
+  TEST_P(PODSurrogateTest, FittingAgainForgets)
   {
     const nlohmann::json quick = {{"epochs", 5}};
     const auto           data  = rows(training, 0, 40);
@@ -808,7 +872,7 @@ namespace
           snapshots.parameters.slice(1, 0, 2) *= 1e11;
           return snapshots;
         };
-        auto given      = parameters;
+        auto given      = parameters.at(type);
         given["epochs"] = 5;
         auto surrogate =
           make_surrogate("POD network", ranges, given, "the test");
@@ -836,7 +900,7 @@ namespace
 
 
   // A host whose coarse solution is its fine one.
-  TEST_F(PODNetworkTest, NothingToCorrect)
+  TEST_P(PODSurrogateTest, NothingToCorrect)
   {
     const auto exact = [](Snapshots snapshots) {
       snapshots.prior = snapshots.solution;

@@ -1,0 +1,202 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <gtest/gtest.h>
+#include <neuraldeal/surrogates/kernel_regression.h>
+
+#include <cmath>
+
+#include "test_tools.h"
+
+namespace
+{
+  using namespace neuraldeal;
+  using namespace neuraldeal::tests;
+
+  const std::vector<long> groups = {2, 3};
+
+  torch::Tensor
+  hyperparameters()
+  {
+    return torch::tensor({0.3, -0.2, std::log(0.4), std::log(1e-2)},
+                         torch::kFloat64);
+  }
+
+  /** k(x, x'), by the book, pair by pair. */
+  torch::Tensor
+  kernel(const torch::Tensor &x, const torch::Tensor &y)
+  {
+    auto result = torch::empty({x.size(0), y.size(0)}, torch::kFloat64);
+    for (long i = 0; i < x.size(0); ++i)
+      for (long j = 0; j < y.size(0); ++j)
+        {
+          const auto   d = (x[i] - y[j]).square();
+          const double r =
+            std::sqrt(d.slice(0, 0, 2).sum().item<double>() / std::exp(0.6) +
+                      d.slice(0, 2, 5).sum().item<double>() / std::exp(-0.4));
+          const double s = std::sqrt(5.) * r;
+          result[i][j]   = (1. + s + s * s / 3.) * std::exp(-s) +
+                         0.4 * (1. + x[i].dot(y[j]).item<double>() / 5.);
+        }
+    return result;
+  }
+
+  struct Data
+  {
+    torch::Tensor x = random_normal({40, 5}, 11);
+    torch::Tensor y = torch::cat({x.slice(1, 0, 1).sin(),
+                                  x.slice(1, 1, 2) * x.slice(1, 2, 3),
+                                  x.sum(1, true)},
+                                 1) +
+                      0.05 * random_normal({40, 3}, 12);
+    torch::Tensor at = random_normal({7, 5}, 13);
+  };
+
+  KernelRegression
+  fitted(const torch::Tensor &x, const torch::Tensor &y)
+  {
+    KernelRegression regression(groups);
+    regression.set_hyperparameters(hyperparameters());
+    regression.add(x, y);
+    return regression;
+  }
+
+
+
+  TEST(KernelRegression, PosteriorIsThatOfTheTextbook)
+  {
+    const Data   data;
+    const double noise      = 1e-2;
+    const auto   regression = fitted(data.x, data.y);
+    const auto   inverse    = at::linalg_inv(
+      kernel(data.x, data.x) + noise * torch::eye(40, torch::kFloat64));
+    const auto k = kernel(data.at, data.x);
+    EXPECT_LT(distance(regression.predict(data.at),
+                       torch::mm(torch::mm(k, inverse), data.y)),
+              1e-9);
+    const auto variance = kernel(data.at, data.at).diagonal() -
+                          torch::mm(torch::mm(k, inverse), k.t()).diagonal();
+    EXPECT_LT(distance(regression.leverage(data.at), variance / noise), 1e-9);
+    const auto expected =
+      noise * (data.y * torch::mm(inverse, data.y)).sum(0) / 40.;
+    EXPECT_LT(distance(regression.noise_variance(), expected), 1e-10);
+  }
+
+
+
+  TEST(KernelRegression, BlocksAddUp)
+  {
+    const Data data;
+    const auto once  = fitted(data.x, data.y);
+    auto       twice = fitted(data.x.slice(0, 0, 11), data.y.slice(0, 0, 11));
+    twice.add(data.x.slice(0, 11, 12), data.y.slice(0, 11, 12));
+    twice.add(data.x.slice(0, 12), data.y.slice(0, 12));
+    EXPECT_LT(distance(once.predict(data.at), twice.predict(data.at)), 1e-11);
+    EXPECT_LT(distance(once.leverage(data.at), twice.leverage(data.at)), 1e-9);
+    EXPECT_TRUE(torch::equal(twice.state().inputs, data.x));
+    EXPECT_TRUE(torch::equal(twice.state().outputs, data.y));
+  }
+
+
+
+  TEST(KernelRegression, LeavingOutIsRefitting)
+  {
+    const Data data;
+    const auto regression = fitted(data.x, data.y);
+    for (const auto &[begin, end] :
+         std::vector<std::pair<long, long>>{{0, 1}, {5, 9}, {32, 40}})
+      {
+        const auto without =
+          fitted(torch::cat({data.x.slice(0, 0, begin), data.x.slice(0, end)}),
+                 torch::cat({data.y.slice(0, 0, begin), data.y.slice(0, end)}));
+        const auto left_out = regression.leave_out(begin, end);
+        const auto rows     = data.x.slice(0, begin, end);
+        EXPECT_LT(distance(left_out.mean, without.predict(rows)), 1e-9);
+        EXPECT_LT(distance(left_out.leverage, without.leverage(rows)), 1e-8);
+      }
+  }
+
+
+
+  TEST(KernelRegression, GradientOfTheEvidence)
+  {
+    const Data       data;
+    KernelRegression regression(groups);
+    regression.set_hyperparameters(hyperparameters());
+    const auto gradient = regression.cost(data.x, data.y).second;
+    for (long i = 0; i < 4; ++i)
+      {
+        const double h       = 1e-5;
+        double       value[] = {0, 0};
+        for (const int side : {0, 1})
+          {
+            auto moved = hyperparameters();
+            moved[i] += side == 0 ? -h : h;
+            regression.set_hyperparameters(moved);
+            value[side] = regression.cost(data.x, data.y).first;
+          }
+        EXPECT_NEAR((value[1] - value[0]) / (2. * h),
+                    gradient[i].item<double>(),
+                    1e-5 * std::abs(gradient[i].item<double>()) + 1e-5);
+      }
+  }
+
+
+
+  // The cost is that of Gaussian vectors with covariance σ_j² C, up to what
+  // does not depend on the hyperparameters, at the best σ_j.
+  TEST(KernelRegression, CostIsThatOfTheLikelihood)
+  {
+    const Data       data;
+    KernelRegression regression(groups);
+    const auto       cost = [&](const double noise) {
+      auto values = hyperparameters();
+      values[3]   = std::log(noise);
+      regression.set_hyperparameters(values);
+      return regression.cost(data.x, data.y).first;
+    };
+    const auto direct = [&](const double noise) {
+      const auto c =
+        kernel(data.x, data.x) + noise * torch::eye(40, torch::kFloat64);
+      const auto eigenvalues = at::linalg_eigvalsh(c);
+      const auto q = (data.y * torch::mm(at::linalg_inv(c), data.y)).sum(0);
+      return 3. * eigenvalues.log().sum().item<double>() +
+             40. * q.log().sum().item<double>();
+    };
+    EXPECT_NEAR(cost(1e-3) - cost(1e-1), direct(1e-3) - direct(1e-1), 1e-7);
+  }
+
+
+
+  // Noise and length that data have been made with are found again.
+  TEST(KernelRegression, EvidenceFindsTheNoise)
+  {
+    const auto   x     = random_normal({150, 5}, 21);
+    const double noise = 1e-2;
+    const auto   l     = at::linalg_cholesky(
+      kernel(x, x) + noise * torch::eye(150, torch::kFloat64));
+    const auto       y = torch::mm(l, random_normal({150, 12}, 22));
+    KernelRegression regression(groups);
+    regression.maximize_evidence(x, y);
+    const auto found = regression.hyperparameters();
+    EXPECT_NEAR(found[0].item<double>(), 0.3, 0.15);
+    EXPECT_NEAR(found[1].item<double>(), -0.2, 0.15);
+    EXPECT_NEAR(found[3].item<double>(), std::log(noise), 0.4);
+    // and it is a stationary point
+    const auto [value, gradient] = regression.cost(x, y);
+    EXPECT_TRUE(std::isfinite(value));
+    EXPECT_LT(gradient.abs().max().item<double>() / y.numel(), 1e-3);
+  }
+
+
+
+  TEST(KernelRegression, OutputsThatAreZeroStayZero)
+  {
+    const Data       data;
+    KernelRegression regression(groups);
+    regression.maximize_evidence(data.x, torch::zeros_like(data.y));
+    regression.add(data.x, torch::zeros_like(data.y));
+    EXPECT_EQ(regression.predict(data.at).abs().max().item<double>(), 0.);
+    EXPECT_EQ(regression.noise_variance().max().item<double>(), 0.);
+  }
+} // namespace
