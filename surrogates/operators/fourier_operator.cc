@@ -1,0 +1,132 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/operators/fourier_operator.h>
+
+#include <cmath>
+
+namespace neuraldeal
+{
+  FourierOperator::FourierOperator(const OperatorShape &shape,
+                                   const Parameters    &parameters)
+    : parameters(parameters)
+  {
+    const long width     = parameters.width;
+    const auto pointwise = [this](const std::string &name,
+                                  const long         in,
+                                  const long         out) {
+      return register_module(name, std::make_shared<PointwiseLinear>(in, out));
+    };
+    lifting = pointwise("lifting", shape.in_channels + shape.dim, width);
+    for (long l = 0; l < parameters.layers; ++l)
+      {
+        const auto suffix = "_" + std::to_string(l);
+        Layer      layer;
+        layer.convolution = register_module(
+          "convolution" + suffix,
+          std::make_shared<SpectralConvolution>(
+            width, width, parameters.modes, parameters.transform));
+        layer.pointwise = pointwise("pointwise" + suffix, width, width);
+        if (parameters.mixing_layers)
+          {
+            layer.mixing_in  = pointwise("mixing_in" + suffix, width, width);
+            layer.mixing_out = pointwise("mixing_out" + suffix, width, width);
+          }
+        layers.push_back(layer);
+      }
+    projection_in  = pointwise("projection_in", width, 4 * width);
+    projection_out = pointwise("projection_out", 4 * width, shape.out_channels);
+  }
+
+
+
+  torch::Tensor
+  FourierOperator::with_coordinates(const torch::Tensor &fields) const
+  {
+    const auto                 sizes    = fields.sizes().slice(2);
+    std::vector<torch::Tensor> channels = {fields};
+    for (unsigned int j = 0; j < sizes.size(); ++j)
+      {
+        std::vector<std::int64_t> shape(fields.dim(), 1),
+          expanded(fields.sizes().begin(), fields.sizes().end());
+        shape[2 + j] = sizes[j];
+        expanded[1]  = 1;
+        channels.push_back(torch::linspace(0., 1., sizes[j], fields.options())
+                             .reshape(shape)
+                             .expand(expanded));
+      }
+    return torch::cat(channels, 1);
+  }
+
+
+
+  torch::Tensor
+  FourierOperator::forward(const OperatorInput &input)
+  {
+    auto v = lifting->forward(with_coordinates(input.fields));
+
+    const auto                sizes = input.fields.sizes().slice(2).vec();
+    std::vector<std::int64_t> padding;
+    for (auto size = sizes.rbegin(); size != sizes.rend(); ++size)
+      {
+        padding.push_back(0);
+        padding.push_back(std::lround(parameters.padding * double(*size)));
+      }
+    if (parameters.padding > 0)
+      v = torch::constant_pad_nd(v, padding);
+
+    for (unsigned int l = 0; l < layers.size(); ++l)
+      {
+        auto convolved = layers[l].convolution->forward(v);
+        if (parameters.mixing_layers)
+          convolved = layers[l].mixing_out->forward(
+            torch::gelu(layers[l].mixing_in->forward(convolved)));
+        v = layers[l].pointwise->add_to(convolved, v);
+        if (l + 1 < layers.size())
+          v = torch::gelu(v);
+      }
+
+    if (parameters.padding > 0)
+      for (unsigned int j = 0; j < sizes.size(); ++j)
+        v = v.slice(2 + j, 0, sizes[j]);
+    return projection_out->forward(torch::gelu(projection_in->forward(v)));
+  }
+
+
+
+  void
+  FourierOperator::register_type()
+  {
+    const Parameters                            defaults;
+    static const OperatorRegistry::Registration registration(
+      "Fourier",
+      "Fourier neural operator, for fields on regular grids.",
+      {{"width", defaults.width, 1, 4096, "Number of channels inside."},
+       {"layers", defaults.layers, 1, 100, "Number of spectral convolutions."},
+       {"modes",
+        12,
+        1,
+        4096,
+        "Frequencies kept in every direction, of either sign."},
+       {"padding",
+        defaults.padding,
+        0.,
+        1.,
+        "Zeros beyond the grid, as a fraction of its size; 0 for periodic "
+        "fields."},
+       {"mixing layers",
+        defaults.mixing_layers,
+        0,
+        1,
+        "Whether two pointwise layers follow every spectral convolution."}},
+      [](const OperatorShape &shape, const nlohmann::json &given) {
+        Parameters parameters;
+        parameters.width         = given["width"];
+        parameters.layers        = given["layers"];
+        parameters.modes         = std::vector<long>(shape.dim, given["modes"]);
+        parameters.padding       = given["padding"];
+        parameters.mixing_layers = given["mixing layers"];
+        return std::make_shared<FourierOperator>(shape, parameters);
+      });
+  }
+} // namespace neuraldeal

@@ -1,0 +1,70 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_operators_fourier_operator_h
+#define neuraldeal_surrogates_operators_fourier_operator_h
+
+#include <neuraldeal/surrogates/operators/neural_operator.h>
+#include <neuraldeal/surrogates/operators/pointwise.h>
+#include <neuraldeal/surrogates/operators/spectral_convolution.h>
+
+#include <vector>
+
+namespace neuraldeal
+{
+  /**
+   * The Fourier neural operator (Li et al., arXiv:2010.08895) on grids in one,
+   * two or three dimensions. Channels and coordinates are lifted to `width`
+   * channels v; each of the layers maps
+   *   v ← σ(W v + b + P S v)
+   * with a spectral convolution S, pointwise W and b, and P either the
+   * identity or two pointwise layers with σ in between (`mixing layers`);
+   * two pointwise layers project to the output. σ is the Gaussian error
+   * linear unit; there is none after the last layer.
+   *
+   * For fields that are not periodic the grid is continued by zeros, by the
+   * fraction `padding` of its size in every direction.
+   */
+  class FourierOperator : public NeuralOperator
+  {
+  public:
+    struct Parameters
+    {
+      long              width         = 32;
+      long              layers        = 4;
+      std::vector<long> modes         = {12, 12}; ///< a direction each
+      double            padding       = 0.1;
+      bool              mixing_layers = true;
+      Transform         transform     = Transform::fastest;
+    };
+
+    FourierOperator(const OperatorShape &shape, const Parameters &parameters);
+
+    torch::Tensor
+    forward(const OperatorInput &input) override;
+
+    /** Make this class known under the name "Fourier". */
+    static void
+    register_type();
+
+  private:
+    struct Layer
+    {
+      std::shared_ptr<SpectralConvolution> convolution;
+      std::shared_ptr<PointwiseLinear>     pointwise;
+      std::shared_ptr<PointwiseLinear>     mixing_in, mixing_out;
+    };
+
+    /** @p fields with the coordinates of the grid as further channels. */
+    torch::Tensor
+    with_coordinates(const torch::Tensor &fields) const;
+
+    const Parameters parameters;
+
+    std::shared_ptr<PointwiseLinear> lifting;
+    std::vector<Layer>               layers;
+    std::shared_ptr<PointwiseLinear> projection_in, projection_out;
+  };
+} // namespace neuraldeal
+
+#endif

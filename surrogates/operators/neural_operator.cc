@@ -1,0 +1,32 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/operators/fourier_operator.h>
+#include <neuraldeal/surrogates/operators/neural_operator.h>
+#include <torch/utils.h>
+
+namespace neuraldeal
+{
+  void
+  register_operators()
+  {
+    FourierOperator::register_type();
+  }
+
+
+
+  std::shared_ptr<NeuralOperator>
+  make_operator(const std::string    &type,
+                const OperatorShape  &shape,
+                const nlohmann::json &parameters,
+                const std::string    &source,
+                const std::uint64_t   seed)
+  {
+    register_operators();
+    const auto &entry = OperatorRegistry::find(source, "operator", type);
+    const auto  complete =
+      complete_parameters(entry.parameters, parameters, source);
+    torch::manual_seed(seed);
+    return entry.factory(shape, complete);
+  }
+} // namespace neuraldeal

@@ -1,0 +1,81 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_operators_neural_operator_h
+#define neuraldeal_surrogates_operators_neural_operator_h
+
+#include <neuraldeal/surrogates/registry.h>
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+
+namespace neuraldeal
+{
+  /** What a neural operator reads: n samples. */
+  struct OperatorInput
+  {
+    /**
+     * Values of c channels, [n, c, s_1, …, s_d] on a grid that spans the
+     * unit box, or [n, c, P] at points.
+     */
+    torch::Tensor fields;
+
+    /** Where the points are, [P, d] or [n, P, d]; not defined on a grid. */
+    torch::Tensor points;
+  };
+
+
+
+  /**
+   * A map between fields with weights that can be trained, evaluable on
+   * other grids or points than it was trained on. Fields go in and come out
+   * as they are: scales, coarse solutions and boundary values are the
+   * business of OperatorModel.
+   */
+  class NeuralOperator : public torch::nn::Module
+  {
+  public:
+    /** [n, in, …] → [n, out, …] on the same grid or points. */
+    virtual torch::Tensor
+    forward(const OperatorInput &input) = 0;
+  };
+
+
+
+  /** The sizes that every operator is built for. */
+  struct OperatorShape
+  {
+    long in_channels  = 1;
+    long out_channels = 1;
+    long dim          = 2;
+  };
+
+  /**
+   * The operators there are. A factory takes the shape and the complete
+   * parameters of the class; weights are drawn from LibTorch's generator.
+   */
+  using OperatorFactory =
+    std::function<std::shared_ptr<NeuralOperator>(const OperatorShape &shape,
+                                                  const nlohmann::json &)>;
+  using OperatorRegistry = Registry<NeuralOperator, OperatorFactory>;
+
+  /** Register the operators of this library. */
+  void
+  register_operators();
+
+  /**
+   * Build the operator called @p type.
+   * @param parameters overrides of its defaults.
+   * @param source where @p parameters come from, for error messages.
+   * @param seed the weights depend on it and on nothing else.
+   */
+  std::shared_ptr<NeuralOperator>
+  make_operator(const std::string    &type,
+                const OperatorShape  &shape,
+                const nlohmann::json &parameters,
+                const std::string    &source,
+                const std::uint64_t   seed);
+} // namespace neuraldeal
+
+#endif

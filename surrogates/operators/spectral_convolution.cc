@@ -1,0 +1,321 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/operators/spectral_convolution.h>
+#include <torch/fft.h>
+#include <torch/nn/init.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    // In all that follows z is a tensor [M, R, s, 2] or [M, R, s]: M modes of
+    // the directions that have been transformed, R rows (fields, channels and
+    // the points of other directions), and the points of the direction at
+    // hand, with real and imaginary part.
+
+    /**
+     * The angles 2π k x/s of the @p n_modes frequencies from @p first on at
+     * the points x = 0, …, s−1: [n_modes, s]. Multiples of 2π are removed
+     * among integers, so that lower precisions see no large numbers.
+     */
+    torch::Tensor
+    angles(const long first, const long n_modes, const long s)
+    {
+      const auto k = torch::arange(first, first + n_modes, torch::kInt64);
+      const auto x = torch::arange(s, torch::kInt64);
+      return (k.unsqueeze(1) * x.unsqueeze(0))
+               .remainder(s)
+               .to(torch::kFloat64) *
+             (2. * M_PI / double(s));
+    }
+
+
+
+    /**
+     * The real matrix by which a row of s complex values (real and imaginary
+     * part in turn) becomes its coefficients of the frequencies −m, …, m−1:
+     * [2 s, 4 m].
+     */
+    torch::Tensor
+    complex_analysis(const long s, const long m)
+    {
+      const auto a = angles(-m, 2 * m, s).t(); // [s, 2m]
+      const auto c = a.cos() / double(s), d = a.sin() / double(s);
+      // (x + iy) e^{-ia}
+      return torch::stack({torch::stack({c, -d}, 2), torch::stack({d, c}, 2)},
+                          1)
+        .reshape({2 * s, 4 * m});
+    }
+
+
+
+    /** Its inverse on these frequencies: [4 m, 2 s]. */
+    torch::Tensor
+    complex_synthesis(const long s, const long m)
+    {
+      const auto a = angles(-m, 2 * m, s); // [2m, s]
+      const auto c = a.cos(), d = a.sin();
+      return torch::stack({torch::stack({c, d}, 2), torch::stack({-d, c}, 2)},
+                          1)
+        .reshape({4 * m, 2 * s});
+    }
+
+
+
+    /** From s real values to the frequencies 0, …, m−1: [s, 2 m]. */
+    torch::Tensor
+    real_analysis(const long s, const long m)
+    {
+      const auto a = angles(0, m, s).t() /* [s, m] */;
+      return (torch::stack({a.cos(), -a.sin()}, 2) / double(s))
+        .reshape({s, 2 * m});
+    }
+
+
+
+    /**
+     * Back to real values, [2 m, s]: every frequency but 0 stands for its
+     * negative as well.
+     */
+    torch::Tensor
+    real_synthesis(const long s, const long m)
+    {
+      const auto a      = angles(0, m, s);
+      auto       factor = torch::full({m, 1, 1}, 2., torch::kFloat64);
+      factor[0]         = 1.;
+      return (torch::stack({a.cos(), -a.sin()}, 1) * factor)
+        .reshape({2 * m, s});
+    }
+
+
+
+    using MatrixFunction = torch::Tensor (*)(const long, const long);
+
+    /**
+     * The matrix of @p function in the type and on the device of @p like.
+     * Every one is computed once in a thread: there are as many as sizes of
+     * grids.
+     */
+    const torch::Tensor &
+    cached(const MatrixFunction function,
+           const long           s,
+           const long           m,
+           const torch::Tensor &like)
+    {
+      static thread_local std::map<
+        std::tuple<MatrixFunction, long, long, torch::ScalarType, std::string>,
+        torch::Tensor>
+        matrices;
+
+      auto &matrix =
+        matrices[{function, s, m, like.scalar_type(), like.device().str()}];
+      if (!matrix.defined())
+        matrix = function(s, m).to(like.options().requires_grad(false));
+      return matrix;
+    }
+
+
+
+    /** [M, R, K, 2] → [M·K, R, 2] */
+    torch::Tensor
+    modes_to_the_front(const torch::Tensor &z)
+    {
+      return z.transpose(1, 2).reshape({-1, z.size(1), 2});
+    }
+
+    long
+    product(const std::vector<long> &values)
+    {
+      return std::accumulate(values.begin(),
+                             values.end(),
+                             1L,
+                             std::multiplies<>());
+    }
+
+    /** The matrix product is the faster one where it has been measured. */
+    bool
+    is_by_fft(const Transform transform, const torch::Tensor &)
+    {
+      return transform == Transform::fft;
+    }
+  } // namespace
+
+
+
+  SpectralConvolution::SpectralConvolution(const long in_channels,
+                                           const long out_channels,
+                                           const std::vector<long> &modes,
+                                           const Transform          transform)
+    : transform(transform)
+    , in_channels(in_channels)
+    , out_channels(out_channels)
+    , modes(modes)
+  {
+    std::vector<std::int64_t> shape(modes.rbegin(), modes.rend());
+    for (std::size_t j = 1; j < shape.size(); ++j)
+      shape[j] *= 2;
+    for (const long n : {in_channels, out_channels, 2L})
+      shape.push_back(n);
+    // Keeps the variance of white noise in the kept modes.
+    weights = register_parameter("weights",
+                                 torch::randn(shape) /
+                                   std::sqrt(2. * double(in_channels)));
+  }
+
+
+
+  std::vector<long>
+  SpectralConvolution::resolved_modes(const std::vector<long> &sizes) const
+  {
+    // The highest frequency of a grid with an even number of points has no
+    // phase; it is left out.
+    std::vector<long> result(modes.size());
+    for (std::size_t j = 0; j + 1 < modes.size(); ++j)
+      result[j] = std::min(modes[j], sizes[j] / 2);
+    result.back() = std::min(modes.back(), (sizes.back() + 1) / 2);
+    return result;
+  }
+
+
+
+  torch::Tensor
+  SpectralConvolution::real_weights(const std::vector<long> &kept) const
+  {
+    auto       w = weights;
+    const long d = modes.size();
+    for (long j = 0; j < d; ++j)
+      if (kept[j] != modes[j])
+        w = (j == d - 1) ?
+              w.slice(0, 0, kept[j]) :
+              w.slice(d - 1 - j, modes[j] - kept[j], modes[j] + kept[j]);
+    // (x + iy)(a + ib): the row of x is (a, b), that of y is (−b, a).
+    const auto turned = torch::stack({-w.select(-1, 1), w.select(-1, 0)}, -1);
+    return torch::stack({w, turned}, -3)
+      .reshape({-1, 2 * in_channels, 2 * out_channels});
+  }
+
+
+
+  torch::Tensor
+  SpectralConvolution::analyse(const torch::Tensor     &fields,
+                               const std::vector<long> &kept) const
+  {
+    const auto sizes = fields.sizes().slice(2);
+    const long d     = sizes.size();
+
+    // The last direction: [R, s] → [K, R, 2]
+    auto z =
+      torch::mm(fields.reshape({-1, sizes[d - 1]}),
+                cached(real_analysis, sizes[d - 1], kept[d - 1], fields));
+    z = modes_to_the_front(z.reshape({1, z.size(0), kept[d - 1], 2}));
+    for (long j = d - 2; j >= 0; --j)
+      {
+        // [M, R·s, 2] → [M·K, R, 2]
+        const long n_modes = z.size(0);
+        z                  = torch::mm(z.reshape({-1, 2 * sizes[j]}),
+                      cached(complex_analysis, sizes[j], kept[j], fields));
+        z = modes_to_the_front(z.reshape({n_modes, -1, 2 * kept[j], 2}));
+      }
+    return z; // [M, n·in, 2]
+  }
+
+
+
+  torch::Tensor
+  SpectralConvolution::synthesise(const torch::Tensor     &coefficients,
+                                  const std::vector<long> &sizes) const
+  {
+    const auto kept = resolved_modes(sizes);
+    const long d    = sizes.size();
+    auto       z    = coefficients; // [M, R, 2]
+    for (long j = 0; j < d - 1; ++j)
+      {
+        // [M·K, R, 2] → [M, R, K, 2] → [M, R·s, 2]
+        const long n_modes = z.size(0) / (2 * kept[j]), n_rows = z.size(1);
+        z = z.reshape({n_modes, 2 * kept[j], n_rows, 2})
+              .transpose(1, 2)
+              .reshape({n_modes * n_rows, 4 * kept[j]});
+        z = torch::mm(z, cached(complex_synthesis, sizes[j], kept[j], z))
+              .reshape({n_modes, -1, 2});
+      }
+    z = z.transpose(0, 1).reshape({-1, 2 * kept[d - 1]});
+    return torch::mm(z, cached(real_synthesis, sizes[d - 1], kept[d - 1], z));
+  }
+
+
+
+  torch::Tensor
+  SpectralConvolution::forward(const torch::Tensor &fields)
+  {
+    const long              n = fields.size(0);
+    const std::vector<long> sizes(fields.sizes().begin() + 2,
+                                  fields.sizes().end());
+    const auto              kept = resolved_modes(sizes);
+    if (is_by_fft(transform, fields))
+      return forward_by_fft(fields, kept);
+
+    const auto z =
+      torch::bmm(analyse(fields, kept).reshape({-1, n, 2 * in_channels}),
+                 real_weights(kept));
+    auto shape = fields.sizes().vec();
+    shape[1]   = out_channels;
+    return synthesise(z.reshape({z.size(0), -1, 2}), sizes).reshape(shape);
+  }
+
+
+
+  torch::Tensor
+  SpectralConvolution::forward_by_fft(const torch::Tensor     &fields,
+                                      const std::vector<long> &kept)
+  {
+    const long                n = fields.size(0), d = modes.size();
+    const auto                sizes = fields.sizes().slice(2);
+    std::vector<std::int64_t> directions(d);
+    std::iota(directions.begin(), directions.end(), 2);
+
+    // Where the kept coefficients stand in the half space of all of them, in
+    // the order of the weights.
+    const long half      = sizes[d - 1] / 2 + 1;
+    auto       positions = torch::arange(kept[d - 1], torch::kInt64);
+    long       stride    = half;
+    for (long j = d - 2; j >= 0; --j)
+      {
+        const auto k =
+          torch::arange(-kept[j], kept[j], torch::kInt64).remainder(sizes[j]);
+        positions = (positions.unsqueeze(1) + stride * k).flatten();
+        stride *= sizes[j];
+      }
+    positions = positions.to(fields.device());
+
+    const auto all =
+      torch::view_as_real(
+        torch::fft::rfftn(fields, c10::nullopt, directions, "forward"))
+        .reshape({n, in_channels, -1, 2});
+    // [n, c, M, 2] → [M, n, c, 2]
+    auto z = all.index_select(2, positions).permute({2, 0, 1, 3});
+    z      = torch::bmm(z.reshape({-1, n, 2 * in_channels}), real_weights(kept))
+          .reshape({-1, n, out_channels, 2})
+          .permute({1, 2, 0, 3});
+
+    auto shape   = fields.sizes().vec();
+    shape[1]     = out_channels;
+    shape[d + 1] = half;
+    shape.push_back(2);
+    const auto coefficients =
+      torch::zeros({n, out_channels, stride, 2}, fields.options())
+        .index_copy(2, positions, z)
+        .reshape(shape);
+    auto result = torch::view_as_complex(coefficients);
+    // Direction by direction, since what belongs to frequency 0 of the last
+    // one need not be the transform of anything real.
+    directions.pop_back();
+    if (!directions.empty())
+      result = torch::fft::ifftn(result, c10::nullopt, directions, "forward");
+    return torch::fft::irfft(result, sizes[d - 1], -1, "forward");
+  }
+} // namespace neuraldeal
