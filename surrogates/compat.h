@@ -10,9 +10,11 @@
  * project meets. Nothing outside this file asks for a version.
  */
 
+#include <ATen/autocast_mode.h>
 #include <torch/types.h>
 #include <torch/version.h>
 
+#include <string>
 #include <tuple>
 
 namespace neuraldeal::compat
@@ -34,6 +36,70 @@ namespace neuraldeal::compat
   {
     return at::linalg_cholesky(matrix);
   }
+
+
+  /**
+   * Products of matrices in a lower precision while it lives: "bfloat16" or
+   * "half"; "single" changes nothing. (From 2.4 on the functions take the
+   * device.)
+   */
+  class Autocast
+  {
+  public:
+    Autocast(const torch::Device &device, const std::string &precision)
+      : device(device.type())
+      , active(precision != "single")
+    {
+      if (!active)
+        return;
+      const auto type = precision == "half" ? torch::kHalf : torch::kBFloat16;
+#if TORCH_VERSION_MAJOR > 2 || \
+  (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+      at::autocast::set_autocast_dtype(this->device, type);
+#else
+      if (this->device == torch::kCUDA)
+        at::autocast::set_autocast_gpu_dtype(type);
+      else
+        at::autocast::set_autocast_cpu_dtype(type);
+#endif
+      // Weights converted in one step must not be found in the next.
+      at::autocast::set_autocast_cache_enabled(false);
+      at::autocast::increment_nesting();
+      enable(true);
+    }
+
+    ~Autocast()
+    {
+      if (!active)
+        return;
+      enable(false);
+      if (at::autocast::decrement_nesting() == 0)
+        at::autocast::clear_cache();
+      at::autocast::set_autocast_cache_enabled(true);
+    }
+
+    Autocast(const Autocast &) = delete;
+    Autocast &
+    operator=(const Autocast &) = delete;
+
+  private:
+    void
+    enable(const bool on) const
+    {
+#if TORCH_VERSION_MAJOR > 2 || \
+  (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+      at::autocast::set_autocast_enabled(device, on);
+#else
+      if (device == torch::kCUDA)
+        at::autocast::set_enabled(on);
+      else
+        at::autocast::set_cpu_enabled(on);
+#endif
+    }
+
+    const torch::DeviceType device;
+    const bool              active;
+  };
 } // namespace neuraldeal::compat
 
 #endif

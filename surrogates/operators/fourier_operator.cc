@@ -9,7 +9,7 @@ namespace neuraldeal
 {
   FourierOperator::FourierOperator(const OperatorShape &shape,
                                    const Parameters    &parameters)
-    : parameters(parameters)
+    : chosen(parameters)
   {
     const long width     = parameters.width;
     const auto pointwise = [this](const std::string &name,
@@ -70,15 +70,15 @@ namespace neuraldeal
     for (auto size = sizes.rbegin(); size != sizes.rend(); ++size)
       {
         padding.push_back(0);
-        padding.push_back(std::lround(parameters.padding * double(*size)));
+        padding.push_back(std::lround(chosen.padding * double(*size)));
       }
-    if (parameters.padding > 0)
+    if (chosen.padding > 0)
       v = torch::constant_pad_nd(v, padding);
 
     for (unsigned int l = 0; l < layers.size(); ++l)
       {
         auto convolved = layers[l].convolution->forward(v);
-        if (parameters.mixing_layers)
+        if (chosen.mixing_layers)
           convolved = layers[l].mixing_out->forward(
             torch::gelu(layers[l].mixing_in->forward(convolved)));
         v = layers[l].pointwise->add_to(convolved, v);
@@ -86,7 +86,7 @@ namespace neuraldeal
           v = torch::gelu(v);
       }
 
-    if (parameters.padding > 0)
+    if (chosen.padding > 0)
       for (unsigned int j = 0; j < sizes.size(); ++j)
         v = v.slice(2 + j, 0, sizes[j]);
     return projection_out->forward(torch::gelu(projection_in->forward(v)));

@@ -59,7 +59,7 @@ namespace neuraldeal
     torch::Tensor
     with_coordinates(const torch::Tensor &fields) const;
 
-    const Parameters parameters;
+    const Parameters chosen;
 
     std::shared_ptr<PointwiseLinear> lifting;
     std::vector<Layer>               layers;

@@ -128,15 +128,6 @@ namespace neuraldeal
       return z.transpose(1, 2).reshape({-1, z.size(1), 2});
     }
 
-    long
-    product(const std::vector<long> &values)
-    {
-      return std::accumulate(values.begin(),
-                             values.end(),
-                             1L,
-                             std::multiplies<>());
-    }
-
     /** The matrix product is the faster one where it has been measured. */
     bool
     is_by_fft(const Transform transform, const torch::Tensor &)

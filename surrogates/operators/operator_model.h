@@ -1,0 +1,109 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_operators_operator_model_h
+#define neuraldeal_surrogates_operators_operator_model_h
+
+#include <neuraldeal/surrogates/model_file.h>
+#include <neuraldeal/surrogates/operators/neural_operator.h>
+
+namespace neuraldeal
+{
+  /** Samples as a simulation knows them. */
+  struct OperatorData
+  {
+    /** What is given, [n, in, …], in physical units. */
+    OperatorInput input;
+
+    /**
+     * The coarse solutions, interpolated to the same grid or points,
+     * [n, out, …]; not defined where there are none.
+     */
+    torch::Tensor prior;
+
+    /** What is to be predicted, [n, out, …]; not needed for predictions. */
+    torch::Tensor target;
+
+    /** The samples of these numbers, [k] int64 on the same device. */
+    OperatorData
+    select(const torch::Tensor &numbers) const;
+
+    /** The samples @p begin, …, @p end − 1, as views. */
+    OperatorData
+    slice(const long begin, const long end) const;
+
+    /** All tensors in the type and on the device of @p options. */
+    OperatorData
+    to(const torch::TensorOptions &options) const;
+
+    long
+    size() const
+    {
+      return input.fields.size(0);
+    }
+  };
+
+
+
+  /**
+   * A neural operator in physical units:
+   *   G(a, p) = p + φ · s · N((a − ā)/s_a, p/s_p),
+   * where N is the network, p the coarse solution (p = 0, and no channels of
+   * N, where there is none), ā, s_a, s_p scales of the channels, s the scale
+   * of what is to be predicted, and φ a factor that is zero where the
+   * solution is known to be what p is: φ = 1 unless set_factor() is called.
+   */
+  class OperatorModel : public torch::nn::Module
+  {
+  public:
+    /**
+     * @param type, parameters of the operator, as in make_operator().
+     * @param shape channels of a, of the prediction, and the dimension.
+     * @param with_prior whether coarse solutions are given.
+     */
+    OperatorModel(const std::string    &type,
+                  const OperatorShape  &shape,
+                  const nlohmann::json &parameters,
+                  const bool            with_prior,
+                  const std::string    &source,
+                  const std::uint64_t   seed);
+
+    /** Take the scales from @p data: root mean squares over everything. */
+    void
+    set_scales(const OperatorData &data);
+
+    /** φ on the grid or points, broadcast to [n, out, …]. */
+    void
+    set_factor(const torch::Tensor &factor);
+
+    /** [n, out, …] */
+    torch::Tensor
+    forward(const OperatorData &data);
+
+    /** Put weights, scales and parameters into @p file. */
+    void
+    save(ModelFile &file) const;
+
+    /** Build what save() has written. */
+    static std::shared_ptr<OperatorModel>
+    load(const ModelFile &file);
+
+    const std::string    type;
+    const OperatorShape  shape;
+    const nlohmann::json choices; ///< the parameters of the operator
+    const bool           with_prior;
+
+  private:
+    /** Name and tensor of all weights and scales. */
+    std::vector<std::pair<std::string, torch::Tensor>>
+    state() const;
+
+    std::shared_ptr<NeuralOperator> network;
+    torch::Tensor                   input_mean, input_scale; ///< [in]
+    torch::Tensor                   prior_scale;             ///< [out]
+    torch::Tensor                   output_scale;            ///< [out]
+    torch::Tensor                   factor;
+  };
+} // namespace neuraldeal
+
+#endif

@@ -1,0 +1,302 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/progress.h>
+#include <neuraldeal/surrogates/random.h>
+#include <neuraldeal/surrogates/training/schedules.h>
+#include <neuraldeal/surrogates/training/trainer.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
+
+#include <cmath>
+#include <limits>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    /** η of every step, [n]. */
+    torch::Tensor
+    learning_rates(const Trainer::Parameters &parameters,
+                   const long                 steps_per_epoch)
+    {
+      const long n_steps  = parameters.epochs * steps_per_epoch;
+      const auto schedule = make_schedule(parameters.schedule,
+                                          parameters.learning_rate,
+                                          n_steps,
+                                          steps_per_epoch);
+      auto       result   = torch::empty({n_steps}, torch::kFloat64);
+      for (long step = 0; step < n_steps; ++step)
+        result[step] = schedule(step);
+      return result;
+    }
+
+
+
+    AdamW::Options
+    optimizer_options(const Trainer::Parameters &parameters)
+    {
+      AdamW::Options options;
+      options.weight_decay = parameters.weight_decay;
+      options.clip         = parameters.clip;
+      options.average      = parameters.average;
+      return options;
+    }
+
+
+
+    /** @p fields, [n, c, …], at the points @p points, [n, P] int64. */
+    torch::Tensor
+    turned(const torch::Tensor &fields, const torch::Tensor &points)
+    {
+      if (!fields.defined())
+        return fields;
+      const auto rows = fields.flatten(2);
+      return rows.gather(2, points.unsqueeze(1).expand_as(rows))
+        .reshape(fields.sizes());
+    }
+  } // namespace
+
+
+
+  Trainer::Trainer(const std::shared_ptr<OperatorModel> &model,
+                   const OperatorData                   &training,
+                   const OperatorData                   &held_out,
+                   const std::shared_ptr<const Loss>    &loss,
+                   const torch::Tensor                  &symmetries,
+                   const Parameters                     &parameters,
+                   const Communicator                   &communicator)
+    : model(model)
+    , training(training)
+    , held_out(held_out)
+    , loss(loss)
+    , symmetries(symmetries)
+    , parameters(parameters)
+    , communicator(communicator)
+    , steps_per_epoch((training.size() + parameters.batch_size - 1) /
+                      parameters.batch_size)
+    , weights(*model)
+    , optimizer(weights.values(),
+                learning_rates(parameters, steps_per_epoch),
+                optimizer_options(parameters))
+    , captured([this]() { step(); },
+               weights.values().device(),
+               parameters.capture && communicator.size == 1)
+  {
+    const long share = parameters.batch_size / communicator.size;
+    const auto whole = weights.values().options().dtype(torch::kInt64);
+    batch            = torch::zeros({share}, whole);
+    turns            = torch::zeros({share}, whole);
+    loss_sum         = torch::zeros({1}, weights.values().options());
+  }
+
+
+
+  torch::Tensor
+  Trainer::batch_loss(const OperatorData &data)
+  {
+    torch::Tensor prediction;
+    {
+      const compat::Autocast autocast(weights.values().device(),
+                                      parameters.precision);
+      prediction = model->forward(data);
+    }
+    return loss->value(prediction, data.target);
+  }
+
+
+
+  void
+  Trainer::step()
+  {
+    auto data = training.select(batch);
+    if (symmetries.defined())
+      {
+        const auto points = symmetries.index_select(0, turns);
+        data.input.fields = turned(data.input.fields, points);
+        data.prior        = turned(data.prior, points);
+        data.target       = turned(data.target, points);
+      }
+    weights.gradients().zero_();
+    const auto value = batch_loss(data);
+    value.backward();
+    if (communicator.size > 1)
+      {
+        auto sum = weights.gradients();
+        communicator.sum(sum);
+        sum.div_(double(communicator.size));
+      }
+    optimizer.step(weights.gradients());
+    loss_sum.add_(value.detach());
+  }
+
+
+
+  bool
+  Trainer::train_epoch()
+  {
+    const long number = epochs.size() + 1;
+    model->train();
+    // For layers that draw random numbers themselves.
+    torch::manual_seed(parameters.seed + 1000003ull * number);
+
+    CounterRandom random(parameters.seed,
+                         CounterRandom::Stream::training,
+                         number);
+    auto          order = random.permutation(training.size());
+    // The last batch is filled up with the first samples of the epoch.
+    for (long i = 0; long(order.size()) % parameters.batch_size != 0; ++i)
+      order.push_back(order[i]);
+    std::vector<std::int64_t> chosen(order.begin(), order.end()), symmetry;
+    const long n_symmetries = symmetries.defined() ? symmetries.size(0) : 1;
+    for (std::size_t i = 0; i < order.size(); ++i)
+      symmetry.push_back(
+        std::min<long>(random.uniform() * n_symmetries, n_symmetries - 1));
+    const auto all_samples = torch::tensor(chosen).to(batch.device()),
+               all_turns   = torch::tensor(symmetry).to(batch.device());
+
+    loss_sum.zero_();
+    for (long k = 0; k < steps_per_epoch; ++k)
+      {
+        const long begin =
+          k * parameters.batch_size + communicator.rank * batch.size(0);
+        batch.copy_(all_samples.slice(0, begin, begin + batch.size(0)));
+        turns.copy_(all_turns.slice(0, begin, begin + batch.size(0)));
+        captured();
+      }
+    auto sum = loss_sum.to(torch::kCPU, torch::kFloat64);
+    communicator.sum(sum);
+    const double training_loss =
+      sum.item<double>() / double(steps_per_epoch * communicator.size);
+    if (!std::isfinite(training_loss))
+      throw std::runtime_error("the training diverged in epoch " +
+                               std::to_string(number) +
+                               ": choose a smaller learning rate than " +
+                               std::to_string(parameters.learning_rate) + ".");
+
+    double     held_out_loss = std::numeric_limits<double>::quiet_NaN();
+    const bool last          = number == parameters.epochs;
+    if (held_out.input.fields.defined() &&
+        (last || number % parameters.check_interval == 0))
+      {
+        held_out_loss = evaluate(held_out);
+        if (held_out_loss < best_held_out)
+          {
+            best_held_out = held_out_loss;
+            best_epoch    = number;
+            if (parameters.patience > 0)
+              best_weights = optimizer.averaged().clone();
+          }
+      }
+    epochs.push_back({number, training_loss, held_out_loss});
+    return !last && (parameters.patience == 0 || best_epoch == 0 ||
+                     number - best_epoch < parameters.patience);
+  }
+
+
+
+  double
+  Trainer::evaluate(const OperatorData &data)
+  {
+    const torch::NoGradGuard no_gradients;
+    model->eval();
+    const auto current = weights.values().clone();
+    weights.values().copy_(optimizer.averaged());
+    auto sum = torch::zeros({}, weights.values().options());
+    for (long begin = 0; begin < data.size(); begin += parameters.batch_size)
+      {
+        const auto block =
+          data.slice(begin,
+                     std::min(begin + parameters.batch_size, data.size()));
+        sum += batch_loss(block) * double(block.size());
+      }
+    weights.values().copy_(current);
+    model->train();
+    return sum.item<double>() / double(data.size());
+  }
+
+
+
+  void
+  Trainer::finish()
+  {
+    const torch::NoGradGuard no_gradients;
+    weights.values().copy_(best_weights.defined() ? best_weights :
+                                                    optimizer.averaged());
+    model->eval();
+  }
+
+
+
+  void
+  Trainer::run(const bool show)
+  {
+    Progress progress("training", parameters.epochs, show);
+    bool     more = long(epochs.size()) < parameters.epochs;
+    while (more)
+      {
+        more = train_epoch();
+        progress.update(epochs.size());
+      }
+    finish();
+  }
+
+
+
+  void
+  Trainer::save(ModelFile &file) const
+  {
+    const auto put = [&](const std::string &name, const torch::Tensor &tensor) {
+      file.tensors["training." + name] =
+        tensor.detach().to(torch::kCPU).clone();
+    };
+    put("weights", weights.values());
+    const auto state = optimizer.get_state();
+    put("steps", state.steps);
+    put("first", state.first);
+    put("second", state.second);
+    put("average", state.average);
+    put("best_weights",
+        best_weights.defined() ? best_weights : state.average.slice(0, 0, 0));
+    std::vector<double> numbers;
+    for (const auto &epoch : epochs)
+      {
+        numbers.push_back(epoch.training_loss);
+        numbers.push_back(epoch.held_out_loss);
+      }
+    put("history", torch::tensor(numbers, torch::kFloat64).reshape({-1, 2}));
+    put("best",
+        torch::tensor({double(best_epoch), best_held_out}, torch::kFloat64));
+  }
+
+
+
+  void
+  Trainer::load(const ModelFile &file)
+  {
+    const torch::NoGradGuard no_gradients;
+    const auto               get = [&](const std::string &name) {
+      return file.tensor("training." + name);
+    };
+    const auto state = optimizer.get_state();
+    if (get("weights").sizes() != weights.values().sizes() ||
+        get("average").sizes() != state.average.sizes())
+      throw FileError(file.filename,
+                      "it is the checkpoint of another model, or of another "
+                      "choice whether to average");
+    weights.values().copy_(get("weights"));
+    optimizer.set_state(
+      {get("steps"), get("first"), get("second"), get("average")});
+    const auto history = get("history");
+    epochs.clear();
+    for (long i = 0; i < history.size(0); ++i)
+      epochs.push_back(
+        {i + 1, history[i][0].item<double>(), history[i][1].item<double>()});
+    best_epoch    = get("best")[0].item<double>();
+    best_held_out = get("best")[1].item<double>();
+    if (get("best_weights").numel() > 0)
+      best_weights = get("best_weights").to(weights.values().device()).clone();
+  }
+} // namespace neuraldeal
