@@ -22,9 +22,10 @@ namespace neuraldeal
       std::size_t  bytes;
     };
 
-    const std::array<DataType, 3> data_types = {{{"F32", torch::kFloat32, 4},
+    const std::array<DataType, 4> data_types = {{{"F32", torch::kFloat32, 4},
                                                  {"F64", torch::kFloat64, 8},
-                                                 {"I64", torch::kInt64, 8}}};
+                                                 {"I64", torch::kInt64, 8},
+                                                 {"U8", torch::kUInt8, 1}}};
 
     /** A header is a few kilobytes; more than this is a damaged length. */
     constexpr std::uint64_t max_header_bytes = 1u << 24;

@@ -19,6 +19,8 @@ namespace neuraldeal
    * `__metadata__` under the key `neural.deal`, with a checksum (FNV-1a) of
    * the data followed by the header without it, written with sorted keys and
    * no spaces. Nothing in such a file is ever executed.
+   *
+   * Tensors are of the types float32, float64, int64 or uint8.
    */
   class ModelFile
   {

@@ -20,9 +20,10 @@ namespace
   example()
   {
     ModelFile file;
-    file.tensors["f32"]    = random_normal({3, 4}, 300).to(torch::kFloat32);
-    file.tensors["f64"]    = random_normal({2, 3, 2}, 301);
-    file.tensors["i64"]    = torch::arange(-3, 4);
+    file.tensors["f32"] = random_normal({3, 4}, 300).to(torch::kFloat32);
+    file.tensors["f64"] = random_normal({2, 3, 2}, 301);
+    file.tensors["i64"] = torch::arange(-3, 4);
+    file.tensors["u8"]  = torch::tensor({0, 1, 128, 200, 255}, torch::kUInt8);
     file.tensors["scalar"] = torch::scalar_tensor(0.1, torch::kFloat64);
     file.tensors["empty"]  = torch::empty({0, 5}, torch::kFloat64);
     file.metadata          = {{"text", "a \"quoted\" µ\n"},
@@ -162,6 +163,14 @@ namespace
                           file.tensors.at("f64").data_ptr(),
                           12 * 8),
               0);
+
+    const auto &packed = header.at("u8");
+    EXPECT_EQ(packed.at("dtype"), "U8");
+    EXPECT_EQ(packed.at("shape"), nlohmann::json({5}));
+    const auto start = packed.at("data_offsets").at(0).get<std::size_t>();
+    EXPECT_EQ(packed.at("data_offsets").at(1).get<std::size_t>(), start + 5);
+    EXPECT_EQ(bytes.substr(8 + length + start, 5),
+              std::string("\0\1\x80\xc8\xff", 5));
   }
 
 
