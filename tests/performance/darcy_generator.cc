@@ -170,7 +170,8 @@ namespace neuraldeal::performance
     on_root(ranks, [&]() { std::filesystem::create_directories(blocks); });
 
     {
-      Progress progress("Darcy flow, " + set.name + "² cells",
+      Progress progress("Darcy flow on " + std::to_string(set.n_cells) +
+                          "² cells",
                         n,
                         ranks.is_root());
       for (std::int64_t begin = 0; begin < n; begin += set.block_size)
