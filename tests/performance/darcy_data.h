@@ -55,8 +55,9 @@ namespace neuraldeal::performance
    *
    * Rows are along y, columns along x. Metadata: `set`, `n_train`, `n_test`,
    * `n_cells` along an edge of the fine mesh, `n_points` s, `stride`, `seed`,
-   * `problem` and `solver` in words, `seconds`: the mean times of a solve,
-   * assembly included, on `n_cells`, 16 and 32 cells along an edge.
+   * `problem` and `solver` in words, `seconds`: the mean processor times of a
+   * solve, assembly included, on one core with `n_cells`, 16 and 32 cells along
+   * an edge.
    */
   struct DarcyData
   {
@@ -79,7 +80,8 @@ namespace neuraldeal::performance
     std::int64_t n_train, n_test;
     unsigned int n_cells, stride;
 
-    /** Mean time of a solve in seconds: fine, then the coarse ones. */
+    /** Mean processor time of a solve in seconds: fine, then the coarse ones.
+     */
     std::array<double, 3> seconds;
 
     /**
