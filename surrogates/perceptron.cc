@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/perceptron.h>
+#include <neuraldeal/surrogates/training/schedules.h>
 #include <torch/optim/adamw.h>
 
 #include <algorithm>
@@ -115,17 +116,4 @@ namespace neuraldeal
     return loss_sum / n_batches;
   }
 
-
-
-  double
-  one_cycle(const double maximum, const long step, const long n_steps)
-  {
-    const auto cosine = [](const double from, const double to, const double t) {
-      return to + 0.5 * (from - to) * (1. + std::cos(3.14159265358979 * t));
-    };
-    const double progress = (step + 0.5) / n_steps, warm_up = 0.3;
-    return progress < warm_up ?
-             cosine(maximum / 25., maximum, progress / warm_up) :
-             cosine(maximum, 0., (progress - warm_up) / (1. - warm_up));
-  }
 } // namespace neuraldeal

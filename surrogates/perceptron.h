@@ -72,10 +72,6 @@ namespace neuraldeal
     std::vector<torch::Tensor> hidden;
     torch::Tensor              output; ///< [features, outputs]
   };
-
-  /** The one-cycle learning rate at @p step of @p n_steps; see train(). */
-  double
-  one_cycle(const double maximum, const long step, const long n_steps);
 } // namespace neuraldeal
 
 #endif

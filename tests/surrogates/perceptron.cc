@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <neuraldeal/surrogates/linear_regression.h>
 #include <neuraldeal/surrogates/perceptron.h>
+#include <neuraldeal/surrogates/training/schedules.h>
 
 #include <cmath>
 
@@ -30,33 +31,6 @@ namespace
     return torch::stack({torch::sin(2. * a) * torch::exp(-0.5 * b),
                          a * b / (2. + c)},
                         1);
-  }
-
-
-
-  // From a twenty-fifth of the maximum up in 30 % of the steps, then down to
-  // zero, at the middle of each step.
-  TEST(Perceptron, OneCycle)
-  {
-    const double maximum = 3e-3;
-    const long   n       = 1000;
-    for (const long step : {0, 1, 149, 150, 299, 300, 500, 650, 998, 999})
-      {
-        const double t = (step + 0.5) / n;
-        // half angles in place of cosines
-        const double expected =
-          t < 0.3 ?
-            maximum * (0.04 + 0.96 * std::pow(std::sin(M_PI_2 * t / 0.3), 2)) :
-            maximum * std::pow(std::cos(M_PI_2 * (t - 0.3) / 0.7), 2);
-        EXPECT_NEAR(one_cycle(maximum, step, n), expected, 1e-12 * maximum);
-      }
-    // numbers worked out by hand: a quarter, half and three quarters through
-    // the fall, half of the rise
-    EXPECT_NEAR(one_cycle(1., 0, 1), std::pow(std::cos(M_PI / 7.), 2), 1e-12);
-    EXPECT_NEAR(one_cycle(1., 1, 10), 0.52, 1e-12); // progress 0.15
-    EXPECT_NEAR(one_cycle(1., 6, 10), 0.5, 1e-12);  // progress 0.65
-    EXPECT_LT(one_cycle(1., n - 1, n), 1e-5);
-    EXPECT_NEAR(one_cycle(1., 0, n), 0.04, 1e-4);
   }
 
 
