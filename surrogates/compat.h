@@ -14,6 +14,7 @@
 #include <torch/types.h>
 #include <torch/version.h>
 
+#include <cmath>
 #include <string>
 #include <tuple>
 
@@ -100,6 +101,41 @@ namespace neuraldeal::compat
     const torch::DeviceType device;
     const bool              active;
   };
+
+
+  /**
+   * softmax(q kᵀ/√m) v by its parts (Vaswani et al., arXiv:1706.03762,
+   * equation 1): what scaled_dot_product_attention() is where LibTorch does
+   * not have it.
+   * @param query […, G, m]
+   * @param key, value [… , H, m]
+   * @param dropout probability of a weight to be dropped.
+   */
+  inline torch::Tensor
+  composed_attention(const torch::Tensor &query,
+                     const torch::Tensor &key,
+                     const torch::Tensor &value,
+                     const double         dropout = 0.)
+  {
+    const auto scaled = query / std::sqrt(double(query.size(-1)));
+    const auto weights =
+      torch::softmax(torch::matmul(scaled, key.transpose(-2, -1)), -1);
+    return torch::matmul(torch::dropout(weights, dropout, dropout > 0.), value);
+  }
+
+  /** The same in one kernel, from LibTorch 2.0 on. */
+  inline torch::Tensor
+  scaled_dot_product_attention(const torch::Tensor &query,
+                               const torch::Tensor &key,
+                               const torch::Tensor &value,
+                               const double         dropout = 0.)
+  {
+#if TORCH_VERSION_MAJOR >= 2
+    return at::scaled_dot_product_attention(query, key, value, {}, dropout);
+#else
+    return composed_attention(query, key, value, dropout);
+#endif
+  }
 } // namespace neuraldeal::compat
 
 #endif

@@ -1,6 +1,7 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/operators/attention_operator.h>
 #include <neuraldeal/surrogates/operators/fourier_operator.h>
 #include <neuraldeal/surrogates/operators/neural_operator.h>
 #include <torch/utils.h>
@@ -10,6 +11,7 @@ namespace neuraldeal
   void
   register_operators()
   {
+    AttentionOperator::register_type();
     FourierOperator::register_type();
   }
 

@@ -22,7 +22,15 @@ namespace neuraldeal
     torch::Tensor fields;
 
     /** Where the points are, [P, d] or [n, P, d]; not defined on a grid. */
-    torch::Tensor points;
+    torch::Tensor points = {};
+
+    /**
+     * Which points count, [n, P], for clouds of different sizes side by side:
+     * zero or false where there is none. Not defined: all of them. Masked
+     * points do not influence others, and the output is zero in them;
+     * operators that do not know masks say so.
+     */
+    torch::Tensor mask = {};
   };
 
 

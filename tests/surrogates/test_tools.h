@@ -151,6 +151,70 @@ namespace neuraldeal::tests
     EXPECT_EQ(a.sizes(), b.sizes());
     return (a - b).abs().max().item<double>();
   }
+
+
+
+  /** Normal numbers of the given size for all weights of @p module, float64. */
+  template <typename Module>
+  void
+  randomize_weights(Module             &module,
+                    const double        standard_deviation,
+                    const std::uint64_t number)
+  {
+    module.to(torch::kFloat64);
+    std::uint64_t i = 0;
+    for (auto &parameter : module.named_parameters())
+      parameter.value().set_data(
+        standard_deviation *
+        random_normal(parameter.value().sizes().vec(), 1000 * number + i++));
+  }
+
+
+
+  /**
+   * Expects of every weight of @p module, a torch::nn::Module in float64, that
+   * the derivative of @p loss by it is a difference quotient, and that no
+   * tensor of weights is without influence.
+   * @param loss of no arguments, a tensor of one entry, the same at each call.
+   * @param tolerance relative to the largest derivative of a tensor, plus one.
+   */
+  template <typename Module, typename Loss>
+  void
+  check_gradients(Module      &module,
+                  const Loss  &loss,
+                  const double tolerance = 1e-7)
+  {
+    const double step = 1e-5;
+    module.zero_grad();
+    loss().backward();
+    auto parameters = module.named_parameters();
+    ASSERT_GT(parameters.size(), 0);
+    for (auto &parameter : parameters)
+      {
+        auto &weights = parameter.value();
+        ASSERT_EQ(weights.scalar_type(), torch::kFloat64) << parameter.key();
+        ASSERT_TRUE(weights.grad().defined()) << parameter.key();
+        ASSERT_TRUE(weights.is_contiguous()) << parameter.key();
+        const auto    gradient  = weights.grad().contiguous();
+        auto          quotients = torch::empty_like(gradient);
+        double *const values    = weights.template data_ptr<double>();
+        for (std::int64_t i = 0; i < weights.numel(); ++i)
+          {
+            const double value = values[i];
+            values[i]          = value + step;
+            const double plus  = loss().template item<double>();
+            values[i]          = value - step;
+            const double minus = loss().template item<double>();
+            values[i]          = value;
+            quotients.template data_ptr<double>()[i] =
+              (plus - minus) / (2. * step);
+          }
+        const double largest = gradient.abs().max().template item<double>();
+        EXPECT_GT(largest, 1e-6) << parameter.key() << " has no influence";
+        EXPECT_LT(distance(gradient, quotients), tolerance * (1. + largest))
+          << parameter.key();
+      }
+  }
 } // namespace neuraldeal::tests
 
 #endif

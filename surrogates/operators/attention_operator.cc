@@ -1,0 +1,137 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/operators/attention_operator.h>
+#include <neuraldeal/surrogates/operators/point_fields.h>
+
+#include <cmath>
+
+namespace neuraldeal
+{
+  AttentionOperator::AttentionOperator(const OperatorShape &shape,
+                                       const Parameters    &parameters)
+    : shape(shape)
+    , settings(parameters)
+  {
+    if (parameters.local_convolution && shape.dim > 3)
+      throw InputError("attention",
+                       "local convolution",
+                       "true",
+                       "false in more than three dimensions");
+
+    SliceAttention::Parameters attention;
+    attention.width           = parameters.width;
+    attention.heads           = parameters.heads;
+    attention.slices          = parameters.slices;
+    attention.dropout         = parameters.dropout;
+    attention.noise           = parameters.slice_noise;
+    attention.convolution_dim = parameters.local_convolution ? shape.dim : 0;
+
+    const long width = parameters.width;
+    const long hidden =
+      std::max(1l, std::lround(parameters.mlp_ratio * double(width)));
+    const auto norm = [this, width](const std::string &name) {
+      return register_module(name, std::make_shared<FeatureNorm>(width));
+    };
+    lifting =
+      register_module("lifting",
+                      std::make_shared<FeatureNetwork>(
+                        shape.in_channels + shape.dim, width, 2 * width, 1));
+    for (long l = 0; l < parameters.layers; ++l)
+      {
+        const auto suffix = "_" + std::to_string(l);
+        Layer      layer;
+        layer.attention_norm = norm("attention_norm" + suffix);
+        layer.attention =
+          register_module("attention" + suffix,
+                          std::make_shared<SliceAttention>(attention));
+        layer.network_norm = norm("network_norm" + suffix);
+        layer.network      = register_module(
+          "network" + suffix,
+          std::make_shared<FeatureNetwork>(width, width, hidden, 1));
+        layers.push_back(layer);
+      }
+    projection_norm = norm("projection_norm");
+    projection      = register_module(
+      "projection", std::make_shared<FeatureLinear>(width, shape.out_channels));
+  }
+
+
+
+  torch::Tensor
+  AttentionOperator::forward(const OperatorInput &input)
+  {
+    const PointFields fields(input, shape, "attention");
+    if (settings.local_convolution && fields.grid.empty())
+      throw InputError("attention",
+                       "local convolution",
+                       "true",
+                       "false for fields at points, which have no neighbours");
+
+    auto v = lifting->forward(fields.features);
+    for (const auto &layer : layers)
+      {
+        v = v + layer.attention->forward(layer.attention_norm->forward(v),
+                                         fields.mask,
+                                         fields.grid);
+        v = v + layer.network->forward(layer.network_norm->forward(v));
+      }
+    return fields.like_input(projection->forward(projection_norm->forward(v)));
+  }
+
+
+
+  void
+  AttentionOperator::register_type()
+  {
+    const Parameters                            defaults;
+    static const OperatorRegistry::Registration registration(
+      "attention",
+      "Transformer over learned slices, for fields at any points and on grids.",
+      {{"width",
+        defaults.width,
+        1,
+        4096,
+        "Number of features of a point, a multiple of heads."},
+       {"layers", defaults.layers, 1, 100, "Number of attention layers."},
+       {"heads", defaults.heads, 1, 256, "Number of attentions side by side."},
+       {"slices",
+        defaults.slices,
+        1,
+        4096,
+        "Number of slices that the points are assigned to."},
+       {"MLP ratio",
+        defaults.mlp_ratio,
+        0.1,
+        16.,
+        "Hidden features of the network in every layer, as a multiple of "
+        "width."},
+       {"dropout",
+        defaults.dropout,
+        0.,
+        0.9,
+        "Fraction of attention that is dropped at random in training."},
+       {"local convolution",
+        defaults.local_convolution,
+        0,
+        1,
+        "Whether slices are chosen by a point and its neighbours; for grids."},
+       {"slice noise",
+        defaults.slice_noise,
+        0,
+        1,
+        "Whether the choice of slices is disturbed at random in training."}},
+      [](const OperatorShape &shape, const nlohmann::json &given) {
+        Parameters parameters;
+        parameters.width             = given["width"];
+        parameters.layers            = given["layers"];
+        parameters.heads             = given["heads"];
+        parameters.slices            = given["slices"];
+        parameters.mlp_ratio         = given["MLP ratio"];
+        parameters.dropout           = given["dropout"];
+        parameters.local_convolution = given["local convolution"];
+        parameters.slice_noise       = given["slice noise"];
+        return std::make_shared<AttentionOperator>(shape, parameters);
+      });
+  }
+} // namespace neuraldeal

@@ -1,0 +1,76 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/operators/feature_layers.h>
+
+#include <cmath>
+
+namespace neuraldeal
+{
+  FeatureLinear::FeatureLinear(const long n_inputs,
+                               const long n_outputs,
+                               const bool has_bias)
+  {
+    const double bound = 1. / std::sqrt(double(n_inputs));
+    weight             = register_parameter(
+      "weight", torch::empty({n_outputs, n_inputs}).uniform_(-bound, bound));
+    if (has_bias)
+      bias =
+        register_parameter("bias",
+                           torch::empty({n_outputs}).uniform_(-bound, bound));
+  }
+
+
+
+  torch::Tensor
+  FeatureLinear::forward(const torch::Tensor &rows)
+  {
+    if (bias.defined())
+      return at::linear(rows, weight, bias);
+    return at::linear(rows, weight);
+  }
+
+
+
+  FeatureNorm::FeatureNorm(const long n_features)
+    : weight(register_parameter("weight", torch::ones({n_features})))
+    , bias(register_parameter("bias", torch::zeros({n_features})))
+  {}
+
+
+
+  torch::Tensor
+  FeatureNorm::forward(const torch::Tensor &rows)
+  {
+    return at::layer_norm(rows, weight.sizes(), weight, bias);
+  }
+
+
+
+  FeatureNetwork::FeatureNetwork(const long       n_inputs,
+                                 const long       n_outputs,
+                                 const long       width,
+                                 const long       n_hidden_layers,
+                                 const Activation activation)
+    : activation(activation)
+  {
+    for (long l = 0; l <= n_hidden_layers; ++l)
+      layers.push_back(
+        register_module("layer_" + std::to_string(l),
+                        std::make_shared<FeatureLinear>(
+                          l == 0 ? n_inputs : width,
+                          l == n_hidden_layers ? n_outputs : width)));
+  }
+
+
+
+  torch::Tensor
+  FeatureNetwork::forward(const torch::Tensor &rows)
+  {
+    auto x = layers.front()->forward(rows);
+    for (std::size_t l = 1; l < layers.size(); ++l)
+      x = layers[l]->forward(activation == Activation::gelu ? at::gelu(x) :
+                                                              at::tanh(x));
+    return x;
+  }
+} // namespace neuraldeal

@@ -1,0 +1,88 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_operators_feature_layers_h
+#define neuraldeal_surrogates_operators_feature_layers_h
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <vector>
+
+namespace neuraldeal
+{
+  // Layers on tensors with the features last, [rows …, features]: rows are
+  // points, slices or samples. (PointwiseLinear has the channels in front.)
+
+  /** The same affine map of the features of every row. */
+  class FeatureLinear : public torch::nn::Module
+  {
+  public:
+    /** Weights and bias uniform in ±1/√n_inputs. */
+    FeatureLinear(const long n_inputs,
+                  const long n_outputs,
+                  const bool has_bias = true);
+
+    /** [rows …, inputs] → [rows …, outputs] */
+    torch::Tensor
+    forward(const torch::Tensor &rows);
+
+  private:
+    torch::Tensor weight; ///< [outputs, inputs]
+    torch::Tensor bias;   ///< [outputs], or not defined
+  };
+
+
+
+  /**
+   * The features of every row shifted and scaled to mean 0 and variance 1,
+   * followed by a factor and a shift for each feature (Ba, Kiros and Hinton,
+   * arXiv:1607.06450).
+   */
+  class FeatureNorm : public torch::nn::Module
+  {
+  public:
+    FeatureNorm(const long n_features);
+
+    /** [rows …, features] → [rows …, features] */
+    torch::Tensor
+    forward(const torch::Tensor &rows);
+
+  private:
+    torch::Tensor weight, bias; ///< [features]
+  };
+
+
+
+  /** What stands between the layers of a FeatureNetwork. */
+  enum class Activation
+  {
+    gelu,
+    tanh
+  };
+
+  /** A multilayer perceptron on the features of every row. */
+  class FeatureNetwork : public torch::nn::Module
+  {
+  public:
+    /**
+     * @param n_hidden_layers of @p width features each; without any the
+     * network is an affine map.
+     */
+    FeatureNetwork(const long       n_inputs,
+                   const long       n_outputs,
+                   const long       width,
+                   const long       n_hidden_layers,
+                   const Activation activation = Activation::gelu);
+
+    /** [rows …, inputs] → [rows …, outputs] */
+    torch::Tensor
+    forward(const torch::Tensor &rows);
+
+  private:
+    const Activation                            activation;
+    std::vector<std::shared_ptr<FeatureLinear>> layers;
+  };
+} // namespace neuraldeal
+
+#endif

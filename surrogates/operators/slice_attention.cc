@@ -1,0 +1,156 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/operators/slice_attention.h>
+#include <torch/nn/init.h>
+
+#include <cmath>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    // Below this temperature the softmax is a choice, and its gradient noise.
+    constexpr double lowest_temperature = 0.01;
+
+    // Where Transolver starts.
+    constexpr double first_temperature = 0.5;
+
+    // A slice to which no point belongs is zero and not a quotient of zeros.
+    constexpr double smallest_slice = 1e-6;
+  } // namespace
+
+
+
+  SliceAttention::SliceAttention(const Parameters &parameters)
+    : settings(parameters)
+  {
+    const long width = parameters.width;
+    if (width % parameters.heads != 0)
+      throw InputError("attention",
+                       "width",
+                       std::to_string(width),
+                       "a multiple of heads, which is " +
+                         std::to_string(parameters.heads));
+    const long m = width / parameters.heads;
+
+    if (parameters.convolution_dim == 0)
+      projection =
+        register_module("projection",
+                        std::make_shared<FeatureLinear>(width, width));
+    else
+      {
+        const double bound =
+          1. / std::sqrt(width * std::pow(3., parameters.convolution_dim));
+        std::vector<std::int64_t> shape(2 + parameters.convolution_dim, 3);
+        shape[0] = shape[1] = width;
+        convolution =
+          register_parameter("convolution",
+                             torch::empty(shape).uniform_(-bound, bound));
+        convolution_bias =
+          register_parameter("convolution_bias",
+                             torch::empty({width}).uniform_(-bound, bound));
+      }
+
+    const double bound = 1. / std::sqrt(double(m));
+    // Orthogonal as in Transolver: slices that differ from the beginning.
+    slices      = register_parameter("slices",
+                                torch::nn::init::orthogonal_(
+                                  torch::empty({parameters.slices, m})));
+    slices_bias = register_parameter(
+      "slices_bias", torch::empty({parameters.slices}).uniform_(-bound, bound));
+    temperature = register_parameter("temperature", torch::zeros({1, m}));
+    temperature_offset =
+      register_parameter("temperature_offset",
+                         torch::full({parameters.heads, 1, 1},
+                                     std::log(std::expm1(first_temperature -
+                                                         lowest_temperature))));
+
+    // Without a bias: that of the keys would change nothing at all.
+    query_key_value =
+      register_module("query_key_value",
+                      std::make_shared<FeatureLinear>(m, 3 * m, false));
+    output =
+      register_module("output", std::make_shared<FeatureLinear>(width, width));
+  }
+
+
+
+  torch::Tensor
+  SliceAttention::project(const torch::Tensor  &features,
+                          const torch::Tensor  &mask,
+                          const at::IntArrayRef grid)
+  {
+    if (projection)
+      return projection->forward(features);
+
+    // A convolution reads the neighbours, masked ones among them.
+    auto x = mask.defined() ?
+               features.masked_fill(mask.logical_not().unsqueeze(2), 0.) :
+               features;
+
+    std::vector<std::int64_t> shape = {x.size(0), x.size(2)};
+    shape.insert(shape.end(), grid.begin(), grid.end());
+    x = x.transpose(1, 2).reshape(shape);
+    switch (settings.convolution_dim)
+      {
+        case 1:
+          x = at::conv1d(x, convolution, convolution_bias, 1, 1);
+          break;
+        case 2:
+          x = at::conv2d(x, convolution, convolution_bias, 1, 1);
+          break;
+        default:
+          x = at::conv3d(x, convolution, convolution_bias, 1, 1);
+      }
+    return x.flatten(2).transpose(1, 2);
+  }
+
+
+
+  torch::Tensor
+  SliceAttention::slice_weights(const torch::Tensor &y)
+  {
+    auto logits = at::linear(y, slices, slices_bias);
+    if (settings.noise && is_training())
+      // A logarithm of exponential numbers has Gumbel's distribution.
+      logits = logits - torch::empty_like(logits).exponential_().log();
+    const auto tau =
+      at::softplus(at::linear(y, temperature) + temperature_offset) +
+      lowest_temperature;
+    return torch::softmax(logits / tau, -1);
+  }
+
+
+
+  torch::Tensor
+  SliceAttention::forward(const torch::Tensor  &features,
+                          const torch::Tensor  &mask,
+                          const at::IntArrayRef grid)
+  {
+    const long n = features.size(0), n_points = features.size(1);
+
+    const auto y = project(features, mask, grid)
+                     .reshape({n, n_points, settings.heads, -1})
+                     .transpose(1, 2)
+                     .contiguous();
+    const auto w = slice_weights(y);
+
+    const auto counted =
+      mask.defined() ?
+        w.masked_fill(mask.logical_not().unsqueeze(1).unsqueeze(3), 0.) :
+        w;
+    const auto s = torch::matmul(counted.transpose(2, 3), y) /
+                   counted.sum(2).unsqueeze(3).clamp_min(smallest_slice);
+
+    const double dropout = is_training() ? settings.dropout : 0.;
+    const auto   qkv     = query_key_value->forward(s).chunk(3, -1);
+    const auto   t =
+      compat::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], dropout);
+
+    const auto z = torch::matmul(w, t).transpose(1, 2).flatten(2);
+    return torch::dropout(output->forward(z), dropout, is_training());
+  }
+} // namespace neuraldeal

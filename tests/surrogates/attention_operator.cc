@@ -1,0 +1,311 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <gtest/gtest.h>
+#include <neuraldeal/surrogates/operators/attention_operator.h>
+#include <neuraldeal/surrogates/operators/point_fields.h>
+#include <neuraldeal/surrogates/perceptron.h>
+#include <torch/optim/adam.h>
+
+#include <cmath>
+#include <limits>
+
+#include "test_tools.h"
+
+namespace
+{
+  using namespace neuraldeal;
+  using namespace neuraldeal::tests;
+
+  AttentionOperator::Parameters
+  small()
+  {
+    AttentionOperator::Parameters parameters;
+    parameters.width  = 6;
+    parameters.layers = 2;
+    parameters.heads  = 2;
+    parameters.slices = 3;
+    return parameters;
+  }
+
+
+
+  TEST(AttentionOperator, PermutedPointsGivePermutedValues)
+  {
+    torch::NoGradGuard  no_gradients;
+    const OperatorShape shape{2, 3, 2};
+    AttentionOperator   op(shape, small());
+    randomize_weights(op, 0.5, 1);
+    const auto fields      = random_normal({2, 2, 9}, 30);
+    const auto points      = random_normal({2, 9, 2}, 31);
+    const auto permutation = torch::tensor({3, 0, 8, 1, 7, 2, 6, 4, 5});
+
+    const auto value = op.forward({fields, points});
+    EXPECT_EQ(value.sizes().vec(), (std::vector<std::int64_t>{2, 3, 9}));
+    const auto permuted = op.forward({fields.index_select(2, permutation),
+                                      points.index_select(1, permutation)});
+    EXPECT_LT(distance(permuted, value.index_select(2, permutation)), 1e-12);
+    // and not all points are alike
+    EXPECT_GT(distance(permuted, value), 1e-2);
+    // Where the points are matters.
+    EXPECT_GT(distance(op.forward({fields, points + 0.1}), value), 1e-3);
+  }
+
+
+
+  TEST(AttentionOperator, MaskedPointsDoNotMatter)
+  {
+    torch::NoGradGuard  no_gradients;
+    const OperatorShape shape{1, 2, 2};
+    AttentionOperator   op(shape, small());
+    randomize_weights(op, 0.5, 2);
+    const auto fields = random_normal({1, 1, 8}, 32);
+    const auto points = random_normal({8, 2}, 33);
+    const auto few = op.forward({fields.slice(2, 0, 5), points.slice(0, 0, 5)});
+
+    // Clouds of five and of eight points side by side.
+    auto both        = fields.repeat({2, 1, 1});
+    auto both_points = points.repeat({2, 1, 1});
+    both[0].slice(1, 5).fill_(std::numeric_limits<double>::quiet_NaN());
+    both_points[0].slice(0, 5).fill_(1e300);
+    auto mask           = torch::ones({2, 8}, torch::kBool);
+    mask[0].slice(0, 5) = false;
+    const auto value    = op.forward({both, both_points, mask});
+    EXPECT_LT(distance(value[0].slice(1, 0, 5), few[0]), 1e-12);
+    EXPECT_EQ(value[0].slice(1, 5).abs().max().item<double>(), 0.);
+    EXPECT_LT(distance(value[1], op.forward({fields, points})[0]), 1e-12);
+    EXPECT_GT(distance(value[1].slice(1, 0, 5), few[0]), 1e-3);
+  }
+
+
+
+  // Nor do they with a convolution, which reads neighbours.
+  TEST(AttentionOperator, MaskedPointsOfAGridDoNotMatter)
+  {
+    torch::NoGradGuard  no_gradients;
+    const OperatorShape shape{1, 1, 2};
+    auto                parameters = small();
+    parameters.local_convolution   = true;
+    AttentionOperator op(shape, parameters);
+    randomize_weights(op, 0.3, 3);
+    auto fields   = random_normal({1, 1, 4, 3}, 34);
+    auto mask     = torch::ones({1, 4, 3}, torch::kBool);
+    mask[0][1][1] = mask[0][3][2] = false;
+    const auto value              = op.forward({fields, {}, mask});
+    EXPECT_EQ(value[0][0][1][1].item<double>(), 0.);
+    EXPECT_NE(value[0][0][1][2].item<double>(), 0.);
+
+    fields[0][0][1][1] = 1e3;
+    fields[0][0][3][2] = std::numeric_limits<double>::infinity();
+    EXPECT_TRUE(torch::equal(op.forward({fields, {}, mask}), value));
+  }
+
+
+
+  TEST(AttentionOperator, GridsArePointCloudsToo)
+  {
+    torch::NoGradGuard no_gradients;
+    for (const auto &sizes :
+         std::vector<std::vector<std::int64_t>>{{7}, {4, 3}, {2, 3, 2}})
+      {
+        const OperatorShape shape{2, 1, long(sizes.size())};
+        AttentionOperator   op(shape, small());
+        randomize_weights(op, 0.5, 4);
+        std::vector<std::int64_t> all = {3, 2};
+        all.insert(all.end(), sizes.begin(), sizes.end());
+        const auto fields = random_normal(all, 35);
+        const auto value  = op.forward({fields});
+        all[1]            = 1;
+        EXPECT_EQ(value.sizes().vec(), all);
+        EXPECT_LT(distance(value.flatten(2),
+                           op.forward({fields.flatten(2),
+                                       grid_points(sizes, torch::kFloat64)})),
+                  1e-13);
+      }
+  }
+
+
+
+  // One layer without its attention is a network on each point.
+  TEST(AttentionOperator, IsMadeOfItsLayers)
+  {
+    torch::NoGradGuard  no_gradients;
+    const OperatorShape shape{1, 1, 1};
+    auto                parameters = small();
+    parameters.layers              = 1;
+    parameters.mlp_ratio           = 1.5;
+    AttentionOperator op(shape, parameters);
+    randomize_weights(op, 0.5, 5);
+    const auto weights = op.named_parameters();
+    weights["attention_0.output.weight"].zero_();
+
+    const auto fields = random_normal({1, 1, 4}, 36);
+    const auto points = random_normal({4, 1}, 37);
+    const auto linear = [&](const torch::Tensor &x, const std::string &name) {
+      return torch::mm(x, weights[name + ".weight"].t()) +
+             weights[name + ".bias"];
+    };
+    const auto network = [&](const torch::Tensor &x, const std::string &name) {
+      const auto y = linear(x, name + ".layer_0");
+      return linear(0.5 * y * (1. + torch::erf(y / std::sqrt(2.))),
+                    name + ".layer_1");
+    };
+    const auto norm = [&](const torch::Tensor &x, const std::string &name) {
+      const auto centred = x - x.mean(1, true);
+      return centred / (centred.square().mean(1, true) + 1e-5).sqrt() *
+               weights[name + ".weight"] +
+             weights[name + ".bias"];
+    };
+    auto v = network(torch::cat({fields[0].t(), points}, 1), "lifting");
+    v      = v + weights["attention_0.output.bias"];
+    v      = v + network(norm(v, "network_norm_0"), "network_0");
+    EXPECT_LT(distance(op.forward({fields, points})[0].t(),
+                       linear(norm(v, "projection_norm"), "projection")),
+              1e-12);
+    EXPECT_EQ(weights["network_0.layer_0.weight"].size(0), 9);
+  }
+
+
+
+  TEST(AttentionOperator, GradientsAreDifferenceQuotients)
+  {
+    const auto fields = random_normal({2, 1, 3, 2}, 38);
+    const auto g      = random_normal({2, 1, 3, 2}, 39);
+    for (const bool local_convolution : {false, true})
+      {
+        auto parameters              = small();
+        parameters.width             = 4;
+        parameters.layers            = 1;
+        parameters.local_convolution = local_convolution;
+        AttentionOperator op({1, 1, 2}, parameters);
+        randomize_weights(op, 0.5, 6);
+        check_gradients(op, [&]() { return (op.forward({fields}) * g).sum(); });
+      }
+  }
+
+
+
+  /** f and u with −u″ = f, u = 0 at both ends, at random points of (0, 1). */
+  struct PoissonProblems
+  {
+    PoissonProblems(const long n, const long n_points, const long number)
+      : points(random_uniform({n, n_points, 1}, 0., 1., number))
+    {
+      const auto k = torch::arange(1, 4, torch::kFloat64) * M_PI;
+      const auto modes =
+        torch::sin(points * k) * random_normal({n, 1, 3}, number);
+      f      = modes.sum(2).unsqueeze(1).to(torch::kFloat32);
+      u      = (10. * modes / k.square()).sum(2).unsqueeze(1);
+      u      = u.to(torch::kFloat32);
+      points = points.to(torch::kFloat32);
+    }
+
+    torch::Tensor points, f, u;
+  };
+
+
+
+  // Solutions know the right-hand side at all points: the best function of
+  // f(x) and x alone has an error that is many times larger.
+  TEST(AttentionOperator, SolvesPoissonProblemsAtRandomPoints)
+  {
+    const PoissonProblems training(256, 32, 40), others(64, 48, 41);
+
+    const auto op =
+      make_operator("attention",
+                    {1, 1, 1},
+                    {{"width", 24}, {"layers", 2}, {"heads", 2}, {"slices", 8}},
+                    "test",
+                    1);
+    const auto relative_error = [&](const PoissonProblems &problems) {
+      return (op->forward({problems.f, problems.points}) - problems.u)
+               .square()
+               .sum() /
+             problems.u.square().sum();
+    };
+
+    torch::optim::Adam optimizer(op->parameters(), 1e-2);
+    const long         n_steps = 300, n_batches = 8;
+    for (long step = 0; step < n_steps; ++step)
+      {
+        const long b     = step % n_batches * 32;
+        auto       batch = training;
+        for (auto *tensor : {&batch.points, &batch.f, &batch.u})
+          *tensor = tensor->slice(0, b, b + 32);
+        static_cast<torch::optim::AdamOptions &>(
+          optimizer.param_groups()[0].options())
+          .lr(one_cycle(1e-2, step, n_steps));
+        optimizer.zero_grad();
+        relative_error(batch).backward();
+        optimizer.step();
+      }
+    torch::NoGradGuard no_gradients;
+    const double       error = relative_error(others).sqrt().item<double>();
+    RecordProperty("relative_error", std::to_string(error));
+    EXPECT_LT(error, 0.08);
+  }
+
+
+
+  TEST(AttentionOperator, IsMadeByNameAndSeed)
+  {
+    const auto made = [](const nlohmann::json &given, const long seed = 1) {
+      return make_operator("attention", {1, 1, 2}, given, "input.json", seed);
+    };
+    const nlohmann::json given  = {{"width", 8},
+                                   {"layers", 1},
+                                   {"heads", 2},
+                                   {"slices", 5},
+                                   {"MLP ratio", 3},
+                                   {"local convolution", true}};
+    const auto           fields = torch::ones({1, 1, 4, 4});
+    const auto           value  = made(given)->forward({fields});
+    EXPECT_TRUE(torch::equal(made(given)->forward({fields}), value));
+    EXPECT_FALSE(torch::allclose(made(given, 2)->forward({fields}), value));
+
+    const auto weights = made(given)->named_parameters();
+    EXPECT_EQ(weights["attention_0.convolution"].sizes().vec(),
+              (std::vector<std::int64_t>{8, 8, 3, 3}));
+    EXPECT_EQ(weights["attention_0.slices"].size(0), 5);
+    EXPECT_EQ(weights["attention_0.temperature_offset"].size(0), 2);
+    EXPECT_EQ(weights["network_0.layer_0.weight"].size(0), 24);
+    EXPECT_FALSE(weights.contains("attention_1.slices"));
+
+    // Dropout and noise are those of training.
+    for (const nlohmann::json &chance : {nlohmann::json{{"dropout", 0.5}},
+                                         nlohmann::json{{"slice noise", true}}})
+      {
+        const auto op = made(chance);
+        EXPECT_FALSE(
+          torch::equal(op->forward({fields}), op->forward({fields})));
+        op->eval();
+        EXPECT_TRUE(torch::equal(op->forward({fields}), op->forward({fields})));
+      }
+  }
+
+
+
+  TEST(AttentionOperator, MistakesAreNamed)
+  {
+    const auto complaint = [](const nlohmann::json &given) {
+      return message_of<InputError>([&]() {
+        make_operator("attention", {1, 1, 2}, given, "input.json", 1);
+      });
+    };
+    expect_sentence(complaint({{"heads", 0}}), {"input.json", "heads", "'0'"});
+    expect_sentence(complaint({{"width", 30}}),
+                    {"attention", "width", "'30'", "multiple of heads"});
+
+    const auto op = make_operator(
+      "attention", {1, 1, 2}, {{"local convolution", true}}, "input.json", 1);
+    expect_sentence(
+      message_of<InputError>([&]() {
+        op->forward({torch::ones({1, 1, 5}), torch::ones({5, 2})});
+      }),
+      {"local convolution", "true", "points"});
+    expect_sentence(message_of<InputError>([&]() {
+                      op->forward({torch::ones({1, 1, 5})});
+                    }),
+                    {"attention", "fields", "[1, 1, 5]", "2 dimensions"});
+  }
+} // namespace
