@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/operators/attention_operator.h>
+#include <neuraldeal/surrogates/operators/deep_onet.h>
 #include <neuraldeal/surrogates/operators/fourier_operator.h>
 #include <neuraldeal/surrogates/operators/neural_operator.h>
 #include <torch/utils.h>
@@ -12,7 +13,9 @@ namespace neuraldeal
   register_operators()
   {
     AttentionOperator::register_type();
+    DeepONet::register_type();
     FourierOperator::register_type();
+    PODDeepONet::register_type();
   }
 
 
