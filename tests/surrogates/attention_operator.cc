@@ -185,19 +185,25 @@ namespace
 
 
 
-  /** f and u with −u″ = f, u = 0 at both ends, at random points of (0, 1). */
+  /**
+   * f and u with −u″ = f and u = 0 at both ends, at points of (0, 1) that are
+   * drawn anew for each problem, one in each of equal intervals. The amounts
+   * of two sines in f are independent normal numbers.
+   */
   struct PoissonProblems
   {
     PoissonProblems(const long n, const long n_points, const long number)
-      : points(random_uniform({n, n_points, 1}, 0., 1., number))
     {
-      const auto k = torch::arange(1, 4, torch::kFloat64) * M_PI;
-      const auto modes =
-        torch::sin(points * k) * random_normal({n, 1, 3}, number);
-      f      = modes.sum(2).unsqueeze(1).to(torch::kFloat32);
-      u      = (10. * modes / k.square()).sum(2).unsqueeze(1);
-      u      = u.to(torch::kFloat32);
-      points = points.to(torch::kFloat32);
+      const auto cells =
+        torch::arange(n_points, torch::kFloat64).reshape({n_points, 1});
+      const auto x =
+        (cells + random_uniform({n, n_points, 1}, 0., 1., number)) /
+        double(n_points);
+      const auto k     = torch::arange(1, 3, torch::kFloat64) * M_PI;
+      const auto modes = torch::sin(x * k) * random_normal({n, 1, 2}, number);
+      points           = x.to(torch::kFloat32);
+      f                = modes.sum(2).unsqueeze(1).to(torch::kFloat32);
+      u = (modes / k.square()).sum(2).unsqueeze(1).to(torch::kFloat32);
     }
 
     torch::Tensor points, f, u;
@@ -205,44 +211,62 @@ namespace
 
 
 
-  // Solutions know the right-hand side at all points: the best function of
-  // f(x) and x alone has an error that is many times larger.
+  /**
+   * The relative error of the best function of f(x) and x alone, which is
+   * linear in f(x): E[u | f] = E[u f] / E[f²] f.
+   */
+  double
+  best_error_of_a_pointwise_map()
+  {
+    const auto x      = torch::arange(0.0005, 1., 0.001, torch::kFloat64);
+    const auto first  = torch::sin(M_PI * x).square();
+    const auto second = torch::sin(2. * M_PI * x).square();
+    const auto u_u = first + second / 16., u_f = first + second / 4.;
+    return ((u_u - u_f.square() / (first + second)).sum() / u_u.sum())
+      .sqrt()
+      .item<double>();
+  }
+
+
+
   TEST(AttentionOperator, SolvesPoissonProblemsAtRandomPoints)
   {
-    const PoissonProblems training(256, 32, 40), others(64, 48, 41);
+    const PoissonProblems training(512, 24, 40), others(64, 32, 41);
 
     const auto op =
       make_operator("attention",
                     {1, 1, 1},
-                    {{"width", 24}, {"layers", 2}, {"heads", 2}, {"slices", 8}},
+                    {{"width", 24}, {"layers", 1}, {"heads", 2}, {"slices", 8}},
                     "test",
                     1);
     const auto relative_error = [&](const PoissonProblems &problems) {
-      return (op->forward({problems.f, problems.points}) - problems.u)
-               .square()
-               .sum() /
-             problems.u.square().sum();
+      const auto error =
+        0.1 * op->forward({problems.f, problems.points}) - problems.u;
+      return error.square().sum() / problems.u.square().sum();
     };
 
-    torch::optim::Adam optimizer(op->parameters(), 1e-2);
-    const long         n_steps = 300, n_batches = 8;
+    torch::optim::Adam optimizer(op->parameters(), 6e-3);
+    const long         n_steps = 1200, n_batches = 32, size = 16;
     for (long step = 0; step < n_steps; ++step)
       {
-        const long b     = step % n_batches * 32;
+        const long first = step % n_batches * size;
         auto       batch = training;
         for (auto *tensor : {&batch.points, &batch.f, &batch.u})
-          *tensor = tensor->slice(0, b, b + 32);
+          *tensor = tensor->slice(0, first, first + size);
         static_cast<torch::optim::AdamOptions &>(
           optimizer.param_groups()[0].options())
-          .lr(one_cycle(1e-2, step, n_steps));
+          .lr(one_cycle(6e-3, step, n_steps));
         optimizer.zero_grad();
         relative_error(batch).backward();
         optimizer.step();
       }
+
+    // On other problems, and at more points.
     torch::NoGradGuard no_gradients;
     const double       error = relative_error(others).sqrt().item<double>();
     RecordProperty("relative_error", std::to_string(error));
-    EXPECT_LT(error, 0.08);
+    EXPECT_LT(error, 0.1);
+    EXPECT_GT(best_error_of_a_pointwise_map(), 4. * error);
   }
 
 
