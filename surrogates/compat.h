@@ -10,12 +10,12 @@
  * project meets. Nothing outside this file asks for a version.
  */
 
+#include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 #include <torch/types.h>
 #include <torch/version.h>
 
 #include <cmath>
-#include <string>
 #include <tuple>
 
 namespace neuraldeal::compat
@@ -40,20 +40,47 @@ namespace neuraldeal::compat
 
 
   /**
-   * Products of matrices in a lower precision while it lives: "bfloat16" or
-   * "half"; "single" changes nothing. (From 2.4 on the functions take the
-   * device.)
+   * Products of single precision matrices on a GPU with ten bits of the
+   * factors' mantissas ("TensorFloat-32") while it lives.
+   */
+  class TensorFloat32
+  {
+  public:
+    explicit TensorFloat32(const bool allowed)
+      : before(at::globalContext().allowTF32CuBLAS())
+    {
+      at::globalContext().setAllowTF32CuBLAS(allowed);
+    }
+
+    ~TensorFloat32()
+    {
+      at::globalContext().setAllowTF32CuBLAS(before);
+    }
+
+    TensorFloat32(const TensorFloat32 &) = delete;
+    TensorFloat32 &
+    operator=(const TensorFloat32 &) = delete;
+
+  private:
+    const bool before;
+  };
+
+
+
+  /**
+   * Products of matrices in bfloat16 while it lives, if @p active. (From 2.4
+   * on the functions take the device.)
    */
   class Autocast
   {
   public:
-    Autocast(const torch::Device &device, const std::string &precision)
+    Autocast(const torch::Device &device, const bool active)
       : device(device.type())
-      , active(precision != "single")
+      , active(active)
     {
       if (!active)
         return;
-      const auto type = precision == "half" ? torch::kHalf : torch::kBFloat16;
+      const auto type = torch::kBFloat16;
 #if TORCH_VERSION_MAJOR > 2 || \
   (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
       at::autocast::set_autocast_dtype(this->device, type);

@@ -220,14 +220,12 @@ namespace neuraldeal
     for (auto [name, tensor] : result->state())
       {
         const auto &stored = file.tensor("operator." + name);
-        if (name == "factor")
-          tensor.set_data(stored.clone());
-        else if (stored.sizes() != tensor.sizes())
+        if (name != "factor" && stored.sizes() != tensor.sizes())
           throw FileError(file.filename,
                           "its tensor operator." + name +
                             " has another shape than its operator");
-        else
-          tensor.copy_(stored);
+        // Of the type that it was saved in.
+        tensor.set_data(stored.clone());
       }
     return result;
   }

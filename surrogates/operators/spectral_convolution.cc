@@ -121,6 +121,41 @@ namespace neuraldeal
 
 
 
+    /**
+     * Where the kept coefficients stand among those of a fast transform, in
+     * the order of the weights: [K_d·K_{d−1}·…·K_1]. Computed once in a
+     * thread.
+     */
+    const torch::Tensor &
+    cached_positions(const std::vector<std::int64_t> &sizes,
+                     const std::vector<long>         &kept,
+                     const torch::Device             &device)
+    {
+      static thread_local std::map<
+        std::tuple<std::vector<std::int64_t>, std::vector<long>, std::string>,
+        torch::Tensor>
+        all;
+
+      auto &positions = all[{sizes, kept, device.str()}];
+      if (!positions.defined())
+        {
+          const long d      = sizes.size();
+          long       stride = sizes[d - 1] / 2 + 1;
+          positions         = torch::arange(kept[d - 1], torch::kInt64);
+          for (long j = d - 2; j >= 0; --j)
+            {
+              const auto k = torch::arange(-kept[j], kept[j], torch::kInt64)
+                               .remainder(sizes[j]);
+              positions = (positions.unsqueeze(1) + stride * k).flatten();
+              stride *= sizes[j];
+            }
+          positions = positions.to(device);
+        }
+      return positions;
+    }
+
+
+
     /** [M, R, K, 2] → [M·K, R, 2] */
     torch::Tensor
     modes_to_the_front(const torch::Tensor &z)
@@ -269,19 +304,8 @@ namespace neuraldeal
     std::vector<std::int64_t> directions(d);
     std::iota(directions.begin(), directions.end(), 2);
 
-    // Where the kept coefficients stand in the half space of all of them, in
-    // the order of the weights.
     const long half      = sizes[d - 1] / 2 + 1;
-    auto       positions = torch::arange(kept[d - 1], torch::kInt64);
-    long       stride    = half;
-    for (long j = d - 2; j >= 0; --j)
-      {
-        const auto k =
-          torch::arange(-kept[j], kept[j], torch::kInt64).remainder(sizes[j]);
-        positions = (positions.unsqueeze(1) + stride * k).flatten();
-        stride *= sizes[j];
-      }
-    positions = positions.to(fields.device());
+    const auto positions = cached_positions(sizes.vec(), kept, fields.device());
 
     const auto all =
       torch::view_as_real(
@@ -298,7 +322,7 @@ namespace neuraldeal
     shape[d + 1] = half;
     shape.push_back(2);
     const auto coefficients =
-      torch::zeros({n, out_channels, stride, 2}, fields.options())
+      torch::zeros({n, out_channels, all.size(2), 2}, fields.options())
         .index_copy(2, positions, z)
         .reshape(shape);
     auto result = torch::view_as_complex(coefficients);

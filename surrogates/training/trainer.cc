@@ -22,12 +22,13 @@ namespace neuraldeal
     learning_rates(const Trainer::Parameters &parameters,
                    const long                 steps_per_epoch)
     {
-      const long n_steps  = parameters.epochs * steps_per_epoch;
-      const auto schedule = make_schedule(parameters.schedule,
-                                          parameters.learning_rate,
-                                          n_steps,
-                                          steps_per_epoch);
-      auto       result   = torch::empty({n_steps}, torch::kFloat64);
+      const long n_steps = parameters.epochs * steps_per_epoch;
+      const auto schedule =
+        make_schedule(parameters.schedule,
+                      parameters.schedule_parameters,
+                      "the training's parameters",
+                      {parameters.learning_rate, n_steps, steps_per_epoch});
+      auto result = torch::empty({n_steps}, torch::kFloat64);
       for (long step = 0; step < n_steps; ++step)
         result[step] = schedule(step);
       return result;
@@ -58,6 +59,89 @@ namespace neuraldeal
         .reshape(fields.sizes());
     }
   } // namespace
+
+
+
+  std::vector<ParameterDescription>
+  Trainer::descriptions()
+  {
+    const Parameters defaults;
+    return {
+      {"epochs", defaults.epochs, 1, 1e7, "Runs through all samples."},
+      {"batch size", defaults.batch_size, 1, 1e6, "Samples of a step."},
+      {"learning rate",
+       defaults.learning_rate,
+       1e-12,
+       10.,
+       "The largest of the schedule."},
+      {"weight decay", defaults.weight_decay, 0., 1., "That of AdamW."},
+      {"clip",
+       defaults.clip,
+       0.,
+       1e30,
+       "Largest norm of a gradient; 0 for any."},
+      {"average",
+       defaults.average,
+       0.,
+       0.999999,
+       "Factor of the exponential moving average of the weights, a step; 0 for "
+       "none."},
+      {"schedule",
+       defaults.schedule,
+       0,
+       0,
+       "Name of the learning rate's schedule."},
+      {"schedule parameters",
+       defaults.schedule_parameters,
+       0,
+       0,
+       "Parameters of the schedule."},
+      {"precision",
+       defaults.precision,
+       0,
+       0,
+       "Of products of matrices: single, tf32 or bfloat16."},
+      {"patience",
+       defaults.patience,
+       0,
+       1e7,
+       "Epochs without a better held-out loss after which the training stops; "
+       "0 for never."},
+      {"check interval",
+       defaults.check_interval,
+       1,
+       1e7,
+       "Epochs from one held-out loss to the next."},
+      {"seed", defaults.seed, 0, 1e15, "Of everything random."}};
+  }
+
+
+
+  Trainer::Parameters
+  Trainer::parse(const nlohmann::json &given, const std::string &source)
+  {
+    const auto all = complete_parameters(descriptions(), given, source);
+    Parameters result;
+    result.epochs              = all["epochs"];
+    result.batch_size          = all["batch size"];
+    result.learning_rate       = all["learning rate"];
+    result.weight_decay        = all["weight decay"];
+    result.clip                = all["clip"];
+    result.average             = all["average"];
+    result.schedule            = all["schedule"];
+    result.schedule_parameters = all["schedule parameters"];
+    result.precision           = all["precision"];
+    result.patience            = all["patience"];
+    result.check_interval      = all["check interval"];
+    result.seed                = all["seed"];
+    if (result.precision != "single" && result.precision != "tf32" &&
+        result.precision != "bfloat16")
+      throw InputError(source,
+                       "precision",
+                       result.precision,
+                       "one of: single, tf32, bfloat16");
+    return result;
+  }
 
 
 
@@ -100,7 +184,7 @@ namespace neuraldeal
     torch::Tensor prediction;
     {
       const compat::Autocast autocast(weights.values().device(),
-                                      parameters.precision);
+                                      parameters.precision == "bfloat16");
       prediction = model->forward(data);
     }
     return loss->value(prediction, data.target);
@@ -111,7 +195,8 @@ namespace neuraldeal
   void
   Trainer::step()
   {
-    auto data = training.select(batch);
+    const compat::TensorFloat32 precision(parameters.precision == "tf32");
+    auto                        data = training.select(batch);
     if (symmetries.defined())
       {
         const auto points = symmetries.index_select(0, turns);

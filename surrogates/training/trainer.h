@@ -11,6 +11,7 @@
 #include <neuraldeal/surrogates/training/losses.h>
 #include <neuraldeal/surrogates/training/parameter_vector.h>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -34,27 +35,31 @@ namespace neuraldeal
     /** See descriptions(), where each is explained. */
     struct Parameters
     {
-      long           epochs        = 500;
-      long           batch_size    = 20;
-      double         learning_rate = 1e-3;
-      double         weight_decay  = 1e-4;
-      double         clip          = 0;
-      double         average       = 0;
-      nlohmann::json schedule;
-      std::string    precision      = "single";
-      long           patience       = 0;
-      long           check_interval = 10;
-      bool           capture        = true;
-      std::uint64_t  seed           = 1;
+      long           epochs              = 500;
+      long           batch_size          = 20;
+      double         learning_rate       = 1e-3;
+      double         weight_decay        = 1e-4;
+      double         clip                = 0;
+      double         average             = 0;
+      std::string    schedule            = "one-cycle";
+      nlohmann::json schedule_parameters = nlohmann::json::object();
+      std::string    precision           = "single";
+      long           patience            = 0;
+      long           check_interval      = 10;
+      bool           capture             = true;
+      std::uint64_t  seed                = 1;
     };
 
-    /** The parameters in a JSON file; `operators` has the others. */
+    /** How a JSON file names them. */
     static std::vector<ParameterDescription>
     descriptions();
 
-    /** From complete parameters. */
+    /**
+     * From a JSON object, over the defaults.
+     * @param source where it comes from, for error messages.
+     */
     static Parameters
-    parse(const nlohmann::json &parameters);
+    parse(const nlohmann::json &given, const std::string &source);
 
     /**
      * @param model on its device; its scales have been set.

@@ -5,6 +5,7 @@
 #include <neuraldeal/surrogates/operators/attention_operator.h>
 #include <neuraldeal/surrogates/operators/point_fields.h>
 #include <neuraldeal/surrogates/perceptron.h>
+#include <neuraldeal/surrogates/training/schedules.h>
 #include <torch/optim/adam.h>
 
 #include <cmath>

@@ -1,0 +1,223 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <gtest/gtest.h>
+#include <neuraldeal/surrogates/operators/fourier_operator.h>
+#include <neuraldeal/surrogates/operators/operator_model.h>
+#include <torch/utils.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "test_tools.h"
+
+namespace
+{
+  using namespace neuraldeal;
+  using namespace neuraldeal::tests;
+
+  const nlohmann::json tiny = {{"width", 4}, {"layers", 2}, {"modes", 2}};
+
+  std::shared_ptr<OperatorModel>
+  make_model(const bool           with_prior,
+             const OperatorShape &shape      = {1, 1, 2},
+             nlohmann::json       parameters = tiny)
+  {
+    auto model = std::make_shared<OperatorModel>(
+      "Fourier", shape, parameters, with_prior, "test", 5);
+    model->to(torch::kFloat64);
+    return model;
+  }
+
+  OperatorData
+  make_data(const long n, const long s, const bool with_prior)
+  {
+    OperatorData data;
+    data.input.fields = 2. + 3. * random_normal({n, 1, s, s}, 41);
+    data.target       = 0.1 * random_normal({n, 1, s, s}, 42);
+    if (with_prior)
+      data.prior = data.target + 0.01 * random_normal({n, 1, s, s}, 43);
+    return data;
+  }
+
+
+
+  TEST(FourierOperator, Gradients)
+  {
+    for (const bool mixing : {false, true})
+      for (const long dim : {1, 2, 3})
+        {
+          FourierOperator::Parameters parameters;
+          parameters.width         = 3;
+          parameters.layers        = 2;
+          parameters.modes         = std::vector<long>(dim, 2);
+          parameters.mixing_layers = mixing;
+          torch::manual_seed(2);
+          FourierOperator network({2, 1, dim}, parameters);
+          network.to(torch::kFloat64);
+          std::vector<std::int64_t> in = {2, 2}, out = {2, 1};
+          for (long j = 0; j < dim; ++j)
+            {
+              in.push_back(5 + j);
+              out.push_back(5 + j);
+            }
+          const auto v = random_normal(in, 44), u = random_normal(out, 45);
+          check_gradients(network, [&]() {
+            return (network.forward({v}) - u).square().sum();
+          });
+        }
+  }
+
+
+
+  // Without padding it is a composition of convolutions and pointwise maps of
+  // fields and coordinates: turn the channels of the coordinates off, and
+  // translations commute.
+  TEST(FourierOperator, TranslationsCommuteButForTheCoordinates)
+  {
+    auto       parameters = tiny;
+    const auto v          = random_normal({1, 1, 8, 8}, 46);
+    const auto roll       = [](const torch::Tensor &fields) {
+      return fields.roll({3, 2}, {2, 3});
+    };
+    const auto deviation = [&](const double padding, const bool coordinates) {
+      parameters["padding"] = padding;
+      const auto network =
+        make_operator("Fourier", {1, 1, 2}, parameters, "test", 5);
+      network->to(torch::kFloat64);
+      if (!coordinates)
+        network->named_parameters()["lifting.weight"].detach().slice(1, 1, 3) =
+          0.;
+      return distance(network->forward({roll(v)}), roll(network->forward({v})));
+    };
+    EXPECT_LT(deviation(0., false), 1e-13);
+    EXPECT_GT(deviation(0., true), 1e-3);
+    EXPECT_GT(deviation(0.25, false), 1e-3);
+  }
+
+
+
+  TEST(FourierOperator, SeedsDecide)
+  {
+    const auto weights = [](const std::uint64_t seed) {
+      return make_operator("Fourier", {1, 1, 2}, tiny, "test", seed)
+        ->parameters()[0]
+        .clone();
+    };
+    EXPECT_TRUE(torch::equal(weights(1), weights(1)));
+    EXPECT_FALSE(torch::equal(weights(1), weights(2)));
+  }
+
+
+
+  TEST(FourierOperator, WrongNamesAreExplained)
+  {
+    expect_sentence(message_of<InputError>([]() {
+                      make_operator("Furier", {1, 1, 2}, {}, "run.json", 1);
+                    }),
+                    {"run.json", "Furier", "Fourier"});
+    expect_sentence(
+      message_of<InputError>([]() {
+        make_operator("Fourier", {1, 1, 2}, {{"modes", 0}}, "run.json", 1);
+      }),
+      {"run.json", "modes", "0"});
+  }
+
+
+
+  // Whatever the units, what the network sees is of order one.
+  TEST(OperatorModel, UnitsDoNotMatter)
+  {
+    for (const bool with_prior : {false, true})
+      {
+        const auto data    = make_data(4, 6, with_prior);
+        auto       other   = data;
+        other.input.fields = 1e3 * data.input.fields - 7.;
+        other.target       = 1e-3 * data.target;
+        if (with_prior)
+          other.prior = 1e-3 * data.prior;
+        const auto a = make_model(with_prior), b = make_model(with_prior);
+        a->set_scales(data);
+        b->set_scales(other);
+        EXPECT_LT(distance(1e-3 * a->forward(data), b->forward(other)), 1e-12);
+      }
+  }
+
+
+
+  TEST(OperatorModel, FactorsAreExact)
+  {
+    const auto data = make_data(3, 6, true);
+    auto       free = torch::ones({6, 6}, torch::kFloat64);
+    free.slice(0, 0, 1).zero_();
+    const auto model = make_model(true);
+    model->set_scales(data);
+    model->set_factor(free);
+    const auto prediction = model->forward(data);
+    EXPECT_TRUE(
+      torch::equal(prediction.slice(2, 0, 1), data.prior.slice(2, 0, 1)));
+    EXPECT_GT(distance(prediction, data.prior), 1e-4);
+  }
+
+
+
+  TEST(OperatorModel, FilesKeepEveryBit)
+  {
+    const TemporaryFolder folder;
+    const auto            data  = make_data(3, 6, true);
+    const auto            model = make_model(true);
+    model->set_scales(data);
+    model->set_factor(torch::rand({6, 6}, torch::kFloat64));
+    ModelFile file;
+    model->save(file);
+    file.write(folder / "model.safetensors");
+
+    const auto read =
+      OperatorModel::load(ModelFile::read(folder / "model.safetensors"));
+    EXPECT_TRUE(torch::equal(read->forward(data), model->forward(data)));
+  }
+
+
+
+  TEST(OperatorModel, WrongFilesAreExplained)
+  {
+    ModelFile file;
+    make_model(true)->save(file);
+    file.filename = "model.safetensors";
+
+    auto spoiled = file;
+    spoiled.metadata["operator"].erase("type");
+    expect_sentence(message_of<FileError>(
+                      [&]() { OperatorModel::load(spoiled); }),
+                    {"model.safetensors", "not complete"});
+    spoiled = file;
+    spoiled.tensors.erase("operator.network.lifting.weight");
+    expect_sentence(message_of<FileError>(
+                      [&]() { OperatorModel::load(spoiled); }),
+                    {"model.safetensors", "lifting.weight"});
+    spoiled = file;
+    spoiled.tensors["operator.network.lifting.weight"] =
+      torch::zeros({2, 2}, torch::kFloat64);
+    expect_sentence(message_of<FileError>(
+                      [&]() { OperatorModel::load(spoiled); }),
+                    {"model.safetensors", "lifting.weight", "shape"});
+  }
+
+
+
+  TEST(OperatorModel, SamplesAreChosen)
+  {
+    auto data         = make_data(5, 4, true);
+    data.input.points = random_normal({16, 2}, 47);
+    const auto chosen = data.select(torch::tensor({3, 1}));
+    EXPECT_EQ(chosen.size(), 2);
+    EXPECT_TRUE(torch::equal(chosen.target[0], data.target[3]));
+    EXPECT_TRUE(torch::equal(chosen.prior[1], data.prior[1]));
+    EXPECT_TRUE(
+      torch::equal(chosen.input.fields,
+                   data.input.fields.index_select(0, torch::tensor({3, 1}))));
+    EXPECT_TRUE(torch::equal(chosen.input.points, data.input.points));
+    EXPECT_TRUE(
+      torch::equal(data.slice(1, 3).target, data.target.slice(0, 1, 3)));
+  }
+} // namespace
