@@ -11,17 +11,18 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <map>
 
 #include "darcy_data.h"
 #include "darcy_field.h"
 
-// Trains one operator on the Darcy benchmark, as a JSON file says, and prints
-// its relative L2 errors on the test samples.
+// How accurate the operators are on the Darcy benchmark: relative L² errors on
+// its test samples, for every row of a JSON file and three seeds, beside those
+// of the coarse finite element solutions alone. Models are kept; where there is
+// one already it is not trained again, so that what a GPU has trained is
+// evaluated anywhere.
 //
-//   operators_accuracy DATA RUN.json MODEL [--evaluate]
-//
-// MODEL is where the trained model is written; with --evaluate it is read
-// instead, and only its errors are computed. A GPU is used if there is one.
+//   operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick]
 
 namespace
 {
@@ -35,30 +36,22 @@ namespace
     const auto points = torch::arange(s * s, torch::kInt64).reshape({s, s});
     std::vector<torch::Tensor> result;
     for (const auto &turned : {points, points.t()})
-      for (const bool x : {false, true})
-        for (const bool y : {false, true})
-          {
-            auto image = turned;
-            if (x)
-              image = image.flip(0);
-            if (y)
-              image = image.flip(1);
-            result.push_back(image.flatten());
-          }
+      for (const auto &directions :
+           std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
+        result.push_back(turned.flip(directions).flatten());
     return torch::stack(result);
   }
 
 
 
-  /** Coefficients, coarse solutions and solutions, a channel each. */
+  /** Coefficients, coarse solutions if wanted, and solutions. */
   OperatorData
   prepare(const DarcyData &data, const long coarse_cells)
   {
     OperatorData result;
     result.input.fields = data.coefficient.unsqueeze(1);
     result.target       = data.solution.unsqueeze(1);
-    for (unsigned int level = 0; level < DarcyData::coarse_cells.size();
-         ++level)
+    for (std::size_t level = 0; level < DarcyData::coarse_cells.size(); ++level)
       if (DarcyData::coarse_cells[level] == coarse_cells)
         result.prior =
           evaluate_at_centres(data.coarse[level], data.n_cells, data.stride)
@@ -69,109 +62,169 @@ namespace
 
 
 
-  /** ‖p − t‖/‖t‖ of every sample, [n]. */
-  torch::Tensor
-  relative_errors(OperatorModel &model, const OperatorData &data)
+  /** ‖p − t‖/‖t‖, mean over the samples. */
+  double
+  mean_error(OperatorModel &model, const OperatorData &data)
   {
     const torch::NoGradGuard no_gradients;
-    model.eval();
-    std::vector<torch::Tensor> errors;
-    for (long begin = 0; begin < data.size(); begin += 20)
+    constexpr long           block_size = 20;
+    double                   sum        = 0;
+    for (long begin = 0; begin < data.size(); begin += block_size)
       {
         const auto block =
-          data.slice(begin, std::min<long>(begin + 20, data.size()));
-        errors.push_back(
-          ((model.forward(block) - block.target).flatten(1).norm(2, 1) /
-           block.target.flatten(1).norm(2, 1)));
+          data.slice(begin, std::min(begin + block_size, data.size()));
+        sum += ((model.forward(block) - block.target).flatten(1).norm(2, 1) /
+                block.target.flatten(1).norm(2, 1))
+                 .sum()
+                 .item<double>();
       }
-    return torch::cat(errors).to(torch::kCPU, torch::kFloat64);
+    return sum / double(data.size());
   }
 
 
 
-  int
-  run(const std::string &data_file,
-      const std::string &run_file,
-      const std::string &model_file,
-      const bool         only_evaluate)
+  /** Train the model of @p row, on the device of @p data. */
+  std::shared_ptr<OperatorModel>
+  train(const nlohmann::json &row,
+        const OperatorData   &data,
+        const std::uint64_t   seed,
+        const bool            quick)
   {
-    const auto parameters =
-      nlohmann::json::parse(std::ifstream(run_file), nullptr, true, true);
+    const std::string source     = row.at("row");
+    auto              parameters = Trainer::parse(row.at("training"), source);
+    parameters.seed              = seed;
+    if (quick)
+      parameters.epochs = 2;
+    auto model = std::make_shared<OperatorModel>(row.at("operator"),
+                                                 OperatorShape{1, 1, 2},
+                                                 row.at("parameters"),
+                                                 data.prior.defined(),
+                                                 source,
+                                                 seed);
+    model->set_scales(data.to(torch::kCPU));
+    model->to(data.target.device());
+    Trainer trainer(
+      model,
+      data,
+      {},
+      make_loss("relative L2", nlohmann::json::object(), source, {}),
+      symmetries_of_the_square(data.target.size(2)).to(data.target.device()),
+      parameters);
+    trainer.run(true);
+    return model;
+  }
+
+
+
+  void
+  run(const std::string &rows_file,
+      const std::string &data_folder,
+      const std::string &model_folder,
+      const bool         quick)
+  {
+    std::ifstream stream(rows_file);
+    if (!stream)
+      throw FileError(rows_file, "it cannot be read");
+    const auto          rows = nlohmann::json::parse(stream);
     const torch::Device device(torch::cuda::is_available() ? torch::kCUDA :
                                                              torch::kCPU);
-    const auto          data   = DarcyData::read(data_file);
-    const long          coarse = parameters.value("coarse cells", 0L);
-    const auto          all    = prepare(data, coarse).to(device);
-    const long n_train  = parameters.value("training samples", data.n_train);
-    const auto training = all.slice(0, n_train),
-               test     = all.slice(data.n_train, data.n_train + data.n_test);
+    const std::vector<std::uint64_t> seeds =
+      quick ? std::vector<std::uint64_t>{1} :
+              std::vector<std::uint64_t>{1, 2, 3};
 
-    if (only_evaluate)
-      {
-        const auto model = OperatorModel::load(ModelFile::read(model_file));
-        model->to(device);
-        const auto errors = relative_errors(*model, test);
-        fmt::print("{}: test error {:.4f} %\n",
-                   model_file,
-                   1e2 * errors.mean().item<double>());
-        return 0;
-      }
-
-    const auto trainer_parameters =
-      Trainer::parse(parameters.value("training", nlohmann::json::object()),
-                     run_file);
-    auto model = std::make_shared<OperatorModel>(parameters.at("operator"),
-                                                 OperatorShape{1, 1, 2},
-                                                 parameters.at("parameters"),
-                                                 coarse > 0,
-                                                 run_file,
-                                                 trainer_parameters.seed);
-    model->set_scales(training.to(torch::kCPU));
-    model->to(device);
-    LossContext context;
-    const auto  loss =
-      make_loss(parameters.value("loss", "relative L2"),
-                parameters.value("loss parameters", nlohmann::json::object()),
-                run_file,
-                context);
-    Trainer    trainer(model,
-                    training,
-                    {},
-                    std::shared_ptr<const Loss>(loss),
-                    symmetries_of_the_square(data.solution.size(1)).to(device),
-                    trainer_parameters);
-    const auto start   = std::chrono::steady_clock::now();
-    const auto seconds = [&]() {
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() -
-                                           start)
-        .count();
+    std::map<std::string, DarcyData> sets;
+    std::vector<std::string>         table;
+    nlohmann::json                   figures;
+    const auto use = [&](const std::string &name) -> const DarcyData & {
+      if (sets.count(name) == 0)
+        {
+          sets[name] =
+            DarcyData::read(data_folder + "/darcy-" + name + ".safetensors");
+          const auto &data = sets[name];
+          for (std::size_t level = 0; level < data.coarse.size(); ++level)
+            {
+              const double error = data.coarse_errors(level)
+                                     .slice(0, data.n_train)
+                                     .mean()
+                                     .item<double>();
+              table.push_back(
+                fmt::format("{}² points: {:50} {:7.3f} %",
+                            data.solution.size(1),
+                            fmt::format("finite elements on {}² cells",
+                                        DarcyData::coarse_cells[level]),
+                            1e2 * error));
+              figures[fmt::format(
+                "coarse_{}_{}", DarcyData::coarse_cells[level], name)] = error;
+            }
+        }
+      return sets[name];
     };
-    bool more = true;
-    while (more)
+
+    for (const auto &row : rows)
       {
-        more              = trainer.train_epoch();
-        const auto &epoch = trainer.history().back();
-        if (epoch.number % std::max<long>(trainer_parameters.epochs / 10, 1) ==
-            0)
+        const auto &data = use(row.at("set"));
+        const auto  all =
+          prepare(data, row.value("coarse cells", 0L)).to(device);
+        const long n = quick ? 40 : row.value("training samples", data.n_train);
+        const auto training = all.slice(0, n),
+                   test = all.slice(data.n_train, data.n_train + data.n_test);
+        std::string errors;
+        double      sum = 0, seconds = 0;
+        for (const auto seed : seeds)
           {
-            fmt::print("epoch {} after {:.0f} s: training loss {:.5f}\n",
-                       epoch.number,
-                       seconds(),
-                       epoch.training_loss);
-            std::fflush(stdout);
+            const auto name = fmt::format("{}/{}-{}.safetensors",
+                                          model_folder,
+                                          row.at("figure").get<std::string>(),
+                                          seed);
+            std::shared_ptr<OperatorModel> model;
+            if (std::ifstream(name).good())
+              {
+                const auto file = ModelFile::read(name);
+                model           = OperatorModel::load(file);
+                model->to(device);
+                model->eval();
+                seconds += file.get<double>("seconds");
+              }
+            else
+              {
+                const auto start = std::chrono::steady_clock::now();
+                model            = train(row, training, seed, quick);
+                ModelFile file;
+                model->save(file);
+                file.metadata["seconds"] =
+                  std::chrono::duration<double>(
+                    std::chrono::steady_clock::now() - start)
+                    .count();
+                seconds += file.metadata["seconds"].get<double>();
+                file.write(name);
+              }
+            const double error = mean_error(*model, test);
+            sum += error;
+            errors += fmt::format(" {:.3f}", 1e2 * error);
           }
+        figures[row.at("figure").get<std::string>()] =
+          sum / double(seeds.size());
+        table.push_back(
+          fmt::format("{}² points: {:50} {:7.3f} %  ({} ), {:.0f} s a training",
+                      data.solution.size(1),
+                      row.at("row").get<std::string>(),
+                      1e2 * sum / double(seeds.size()),
+                      errors,
+                      seconds / double(seeds.size())));
+        fmt::print("{}\n", table.back());
+        std::fflush(stdout);
       }
-    trainer.finish();
-    const auto errors = relative_errors(*model, test);
-    fmt::print("{}: test error {:.4f} %, training error {:.4f} %, {:.0f} s\n",
-               run_file,
-               1e2 * errors.mean().item<double>(),
-               1e2 * relative_errors(*model, training).mean().item<double>(),
-               seconds());
-    ModelFile file;
-    model->save(file);
-    file.write(model_file);
-    return 0;
+
+    fmt::print("\nmean relative L2 error of the test samples{}\n",
+               quick ? "; quick: hardly trained" : " (of each seed)");
+    for (const auto &line : table)
+      fmt::print("{}\n", line);
+    fmt::print("{}\n",
+               nlohmann::json{{"benchmark", "operators_accuracy"},
+                              {"figures", figures},
+                              {"seeds", seeds},
+                              {"machine", device.str()}}
+                 .dump());
   }
 } // namespace
 
@@ -184,8 +237,9 @@ main(int argc, char *argv[])
     {
       if (argc < 4)
         throw std::runtime_error(
-          "usage: operators_accuracy DATA RUN.json MODEL [--evaluate]");
-      return run(argv[1], argv[2], argv[3], argc > 4);
+          "operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick]");
+      run(argv[1], argv[2], argv[3], argc > 4);
+      return 0;
     }
   catch (const std::exception &error)
     {
