@@ -20,19 +20,17 @@ namespace neuraldeal
                        "false in more than three dimensions");
 
     SliceAttention::Parameters attention;
-    attention.width           = parameters.width;
-    attention.heads           = parameters.heads;
-    attention.slices          = parameters.slices;
-    attention.dropout         = parameters.dropout;
-    attention.noise           = parameters.slice_noise;
-    attention.convolution_dim = parameters.local_convolution ? shape.dim : 0;
+    attention.width             = parameters.width;
+    attention.heads             = parameters.heads;
+    attention.slices            = parameters.slices;
+    attention.dropout           = parameters.dropout;
+    attention.noise             = parameters.slice_noise;
+    attention.point_temperature = parameters.point_temperature;
+    attention.convolution_dim   = parameters.local_convolution ? shape.dim : 0;
 
     const long width = parameters.width;
     const long hidden =
       std::max(1l, std::lround(parameters.mlp_ratio * double(width)));
-    const auto norm = [this, width](const std::string &name) {
-      return register_module(name, std::make_shared<FeatureNorm>(width));
-    };
     lifting =
       register_module("lifting",
                       std::make_shared<FeatureNetwork>(
@@ -41,18 +39,15 @@ namespace neuraldeal
       {
         const auto suffix = "_" + std::to_string(l);
         Layer      layer;
-        layer.attention_norm = norm("attention_norm" + suffix);
         layer.attention =
           register_module("attention" + suffix,
                           std::make_shared<SliceAttention>(attention));
-        layer.network_norm = norm("network_norm" + suffix);
-        layer.network      = register_module(
+        layer.network = register_module(
           "network" + suffix,
           std::make_shared<FeatureNetwork>(width, width, hidden, 1));
         layers.push_back(layer);
       }
-    projection_norm = norm("projection_norm");
-    projection      = register_module(
+    projection = register_module(
       "projection", std::make_shared<FeatureLinear>(width, shape.out_channels));
   }
 
@@ -68,15 +63,16 @@ namespace neuraldeal
                        "true",
                        "false for fields at points, which have no neighbours");
 
-    auto v = lifting->forward(fields.features);
+    // Sums of many layers are kept in the precision of the data.
+    auto v = lifting->forward(fields.features).to(input.fields.scalar_type());
     for (const auto &layer : layers)
       {
-        v = v + layer.attention->forward(layer.attention_norm->forward(v),
+        v = v + layer.attention->forward(normalized_features(v),
                                          fields.mask,
                                          fields.grid);
-        v = v + layer.network->forward(layer.network_norm->forward(v));
+        v = v + layer.network->forward(normalized_features(v));
       }
-    return fields.like_input(projection->forward(projection_norm->forward(v)));
+    return fields.like_input(projection->forward(normalized_features(v)));
   }
 
 
@@ -120,7 +116,12 @@ namespace neuraldeal
         defaults.slice_noise,
         0,
         1,
-        "Whether the choice of slices is disturbed at random in training."}},
+        "Whether the choice of slices is disturbed at random in training."},
+       {"point temperature",
+        defaults.point_temperature,
+        0,
+        1,
+        "Whether each point has its own sharpness of the choice of slices."}},
       [](const OperatorShape &shape, const nlohmann::json &given) {
         Parameters parameters;
         parameters.width             = given["width"];
@@ -131,6 +132,7 @@ namespace neuraldeal
         parameters.dropout           = given["dropout"];
         parameters.local_convolution = given["local convolution"];
         parameters.slice_noise       = given["slice noise"];
+        parameters.point_temperature = given["point temperature"];
         return std::make_shared<AttentionOperator>(shape, parameters);
       });
   }

@@ -38,6 +38,7 @@ namespace neuraldeal
       double dropout           = 0.;
       bool   local_convolution = false;
       bool   slice_noise       = false;
+      bool   point_temperature = false;
     };
 
     /** @throw InputError if the parameters do not go together. */
@@ -58,7 +59,6 @@ namespace neuraldeal
   private:
     struct Layer
     {
-      std::shared_ptr<FeatureNorm>    attention_norm, network_norm;
       std::shared_ptr<SliceAttention> attention;
       std::shared_ptr<FeatureNetwork> network;
     };
@@ -68,7 +68,6 @@ namespace neuraldeal
 
     std::shared_ptr<FeatureNetwork> lifting;
     std::vector<Layer>              layers;
-    std::shared_ptr<FeatureNorm>    projection_norm;
     std::shared_ptr<FeatureLinear>  projection;
   };
 } // namespace neuraldeal

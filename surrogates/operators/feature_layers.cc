@@ -32,17 +32,10 @@ namespace neuraldeal
 
 
 
-  FeatureNorm::FeatureNorm(const long n_features)
-    : weight(register_parameter("weight", torch::ones({n_features})))
-    , bias(register_parameter("bias", torch::zeros({n_features})))
-  {}
-
-
-
   torch::Tensor
-  FeatureNorm::forward(const torch::Tensor &rows)
+  normalized_features(const torch::Tensor &rows)
   {
-    return at::layer_norm(rows, weight.sizes(), weight, bias);
+    return at::layer_norm(rows, rows.sizes().slice(rows.dim() - 1));
   }
 
 

@@ -35,22 +35,12 @@ namespace neuraldeal
 
 
   /**
-   * The features of every row shifted and scaled to mean 0 and variance 1,
-   * followed by a factor and a shift for each feature (Ba, Kiros and Hinton,
-   * arXiv:1607.06450).
+   * The features of every row, [rows …, features], shifted and scaled to mean
+   * 0 and variance 1 (Ba, Kiros and Hinton, arXiv:1607.06450). The factors and
+   * shifts of that paper are left to the linear map that follows.
    */
-  class FeatureNorm : public torch::nn::Module
-  {
-  public:
-    FeatureNorm(const long n_features);
-
-    /** [rows …, features] → [rows …, features] */
-    torch::Tensor
-    forward(const torch::Tensor &rows);
-
-  private:
-    torch::Tensor weight, bias; ///< [features]
-  };
+  torch::Tensor
+  normalized_features(const torch::Tensor &rows);
 
 
 

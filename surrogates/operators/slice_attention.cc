@@ -54,26 +54,26 @@ namespace neuraldeal
                              torch::empty({width}).uniform_(-bound, bound));
       }
 
-    const double bound = 1. / std::sqrt(double(m));
     // Orthogonal as in Transolver: slices that differ from the beginning.
-    slices      = register_parameter("slices",
+    slices = register_parameter("slices",
                                 torch::nn::init::orthogonal_(
                                   torch::empty({parameters.slices, m})));
-    slices_bias = register_parameter(
-      "slices_bias", torch::empty({parameters.slices}).uniform_(-bound, bound));
-    temperature = register_parameter("temperature", torch::zeros({1, m}));
+    if (parameters.point_temperature)
+      temperature = register_parameter("temperature", torch::zeros({1, m}));
     temperature_offset =
       register_parameter("temperature_offset",
                          torch::full({parameters.heads, 1, 1},
                                      std::log(std::expm1(first_temperature -
                                                          lowest_temperature))));
 
-    // Without a bias: that of the keys would change nothing at all.
+    // Without biases: that of the keys would change nothing at all, and that
+    // of the output nothing that the network after it does not.
     query_key_value =
       register_module("query_key_value",
                       std::make_shared<FeatureLinear>(m, 3 * m, false));
     output =
-      register_module("output", std::make_shared<FeatureLinear>(width, width));
+      register_module("output",
+                      std::make_shared<FeatureLinear>(width, width, false));
   }
 
 
@@ -91,9 +91,20 @@ namespace neuraldeal
                features.masked_fill(mask.logical_not().unsqueeze(2), 0.) :
                features;
 
-    std::vector<std::int64_t> shape = {x.size(0), x.size(2)};
+    // The channels stay the fastest index, which needs no copies, and is what
+    // convolutions on a GPU want.
+    const long                d     = grid.size();
+    std::vector<std::int64_t> shape = {x.size(0)}, to_front = {0, d + 1},
+                              to_back = {0};
     shape.insert(shape.end(), grid.begin(), grid.end());
-    x = x.transpose(1, 2).reshape(shape);
+    shape.push_back(x.size(2));
+    for (long j = 1; j <= d; ++j)
+      {
+        to_front.push_back(j);
+        to_back.push_back(j + 1);
+      }
+    to_back.push_back(1);
+    x = x.reshape(shape).permute(to_front);
     switch (settings.convolution_dim)
       {
         case 1:
@@ -105,7 +116,7 @@ namespace neuraldeal
         default:
           x = at::conv3d(x, convolution, convolution_bias, 1, 1);
       }
-    return x.flatten(2).transpose(1, 2);
+    return x.permute(to_back).flatten(1, d);
   }
 
 
@@ -113,14 +124,21 @@ namespace neuraldeal
   torch::Tensor
   SliceAttention::slice_weights(const torch::Tensor &y)
   {
-    auto logits = at::linear(y, slices, slices_bias);
+    const auto offset = settings.point_temperature ?
+                          at::linear(y, temperature) + temperature_offset :
+                          temperature_offset;
+    const auto tau    = at::softplus(offset) + lowest_temperature;
+    // The temperature divides features or slices and not the weights, of
+    // which there are many.
+    auto logits = settings.point_temperature ?
+                    at::linear(y / tau, slices) :
+                    torch::matmul(y, (slices / tau).transpose(1, 2));
     if (settings.noise && is_training())
       // A logarithm of exponential numbers has Gumbel's distribution.
-      logits = logits - torch::empty_like(logits).exponential_().log();
-    const auto tau =
-      at::softplus(at::linear(y, temperature) + temperature_offset) +
-      lowest_temperature;
-    return torch::softmax(logits / tau, -1);
+      logits = logits - torch::empty_like(logits).exponential_().log() / tau;
+    // This function keeps the type, torch::softmax makes mixed precision
+    // single; its sums are single in any case.
+    return at::_softmax(logits, -1, false);
   }
 
 
@@ -138,12 +156,17 @@ namespace neuraldeal
                      .contiguous();
     const auto w = slice_weights(y);
 
-    const auto counted =
-      mask.defined() ?
-        w.masked_fill(mask.logical_not().unsqueeze(1).unsqueeze(3), 0.) :
-        w;
-    const auto s = torch::matmul(counted.transpose(2, 3), y) /
-                   counted.sum(2).unsqueeze(3).clamp_min(smallest_slice);
+    // A feature that is one in every point counts them: one product gives
+    // numerators and denominators. (It stands there eight times, since
+    // products on a GPU are slow for other sizes.)
+    const long m       = y.size(3);
+    auto       counted = torch::constant_pad_nd(y, {0, 8}, 1.);
+    if (mask.defined())
+      counted =
+        counted.masked_fill(mask.logical_not().unsqueeze(1).unsqueeze(3), 0.);
+    const auto sums = torch::matmul(w.transpose(2, 3), counted);
+    const auto s =
+      sums.slice(3, 0, m) / sums.slice(3, m, m + 1).clamp_min(smallest_slice);
 
     const double dropout = is_training() ? settings.dropout : 0.;
     const auto   qkv     = query_key_value->forward(s).chunk(3, -1);

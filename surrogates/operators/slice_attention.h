@@ -15,19 +15,20 @@ namespace neuraldeal
    * weights. Time and memory are linear in the number P of points.
    *
    * In each head, with y_i ∈ R^m the projected features of point i,
-   *   w_i = softmax((A y_i + a) / τ_i)             weights of the slices,
+   *   w_i = softmax(A y_i / τ_i)                   weights of the slices,
    *   s_j = Σ_i w_ij y_i / Σ_i w_ij                slices,
    *   t   = softmax(Q s (K s)ᵀ / √m) V s,
    *   z_i = Σ_j w_ij t_j,
    * and the z of all heads together are mapped to the result. A, Q, K and V
-   * are the same in all heads, a is their bias.
+   * are the same in all heads. (A bias of A would add nothing to that of the
+   * projection.)
    *
    * As in Transolver++ (Luo et al., arXiv:2502.02414, equations 3 and 4)
-   * there is one projection y for weights and slices, and the temperature
-   * depends on the point. It is τ_i = 0.01 + ln(1 + exp(b + cᵀ y_i)), which
-   * is smooth and above zero where the paper's τ₀ + cᵀ y_i need not be; b
-   * belongs to the head, and the weights start as the 0.5 of Transolver. The
-   * Gumbel noise of that paper is drawn in training only and on demand.
+   * there is one projection y for weights and slices. The temperature is that
+   * of the head, τ = 0.01 + ln(1 + exp(b)), which starts as the 0.5 of
+   * Transolver. On demand it depends on the point, b + cᵀ y_i in the place of
+   * b, which is smooth and above zero where the τ₀ + cᵀ y_i of the second
+   * paper need not be; and its Gumbel noise is drawn in training.
    */
   class SliceAttention : public torch::nn::Module
   {
@@ -39,6 +40,7 @@ namespace neuraldeal
       long   slices  = 32;
       double dropout = 0.;    ///< of attention and result, in training
       bool   noise   = false; ///< Gumbel noise on the weights, in training
+      bool   point_temperature = false; ///< whether τ depends on the point
 
       /**
        * Dimension of the grids on which the projection is a convolution over
@@ -79,8 +81,7 @@ namespace neuraldeal
     torch::Tensor                  convolution_bias; ///< [width]
 
     torch::Tensor slices;             ///< A, [slices, m]
-    torch::Tensor slices_bias;        ///< a, [slices]
-    torch::Tensor temperature;        ///< c, [1, m]
+    torch::Tensor temperature;        ///< c, [1, m], where points have τ_i
     torch::Tensor temperature_offset; ///< b, [heads, 1, 1]
 
     std::shared_ptr<FeatureLinear> query_key_value, output;

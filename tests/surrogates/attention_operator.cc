@@ -151,17 +151,14 @@ namespace
       return linear(0.5 * y * (1. + torch::erf(y / std::sqrt(2.))),
                     name + ".layer_1");
     };
-    const auto norm = [&](const torch::Tensor &x, const std::string &name) {
+    const auto norm = [&](const torch::Tensor &x) {
       const auto centred = x - x.mean(1, true);
-      return centred / (centred.square().mean(1, true) + 1e-5).sqrt() *
-               weights[name + ".weight"] +
-             weights[name + ".bias"];
+      return centred / (centred.square().mean(1, true) + 1e-5).sqrt();
     };
     auto v = network(torch::cat({fields[0].t(), points}, 1), "lifting");
-    v      = v + weights["attention_0.output.bias"];
-    v      = v + network(norm(v, "network_norm_0"), "network_0");
+    v      = v + network(norm(v), "network_0");
     EXPECT_LT(distance(op.forward({fields, points})[0].t(),
-                       linear(norm(v, "projection_norm"), "projection")),
+                       linear(norm(v), "projection")),
               1e-12);
     EXPECT_EQ(weights["network_0.layer_0.weight"].size(0), 9);
   }
@@ -293,6 +290,10 @@ namespace
               (std::vector<std::int64_t>{8, 8, 3, 3}));
     EXPECT_EQ(weights["attention_0.slices"].size(0), 5);
     EXPECT_EQ(weights["attention_0.temperature_offset"].size(0), 2);
+    EXPECT_FALSE(weights.contains("attention_0.temperature"));
+    EXPECT_TRUE(made({{"point temperature", true}})
+                  ->named_parameters()
+                  .contains("attention_0.temperature"));
     EXPECT_EQ(weights["network_0.layer_0.weight"].size(0), 24);
     EXPECT_FALSE(weights.contains("attention_1.slices"));
 

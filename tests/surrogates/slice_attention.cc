@@ -75,8 +75,9 @@ namespace
   {
     const auto weights  = attention.named_parameters();
     const auto A        = weights["slices"];
-    const auto a        = weights["slices_bias"];
-    const auto c        = weights["temperature"];
+    const auto c        = weights.contains("temperature") ?
+                            weights["temperature"] :
+                            torch::zeros({1, A.size(1)}, torch::kFloat64);
     const auto b        = weights["temperature_offset"];
     const auto qkv      = weights["query_key_value.weight"];
     const long n_points = features.size(1), width = features.size(2);
@@ -101,8 +102,8 @@ namespace
                 double sum = 0;
                 for (long j = 0; j < n_slices; ++j)
                   {
-                    w[i][j] = std::exp(
-                      (torch::dot(A[j], y_h[i]) + a[j]).item<double>() / tau);
+                    w[i][j] =
+                      std::exp(torch::dot(A[j], y_h[i]).item<double>() / tau);
                     sum += w[i][j].item<double>();
                   }
                 for (long j = 0; j < n_slices; ++j)
@@ -125,8 +126,7 @@ namespace
               for (long j = 0; j < n_slices; ++j)
                 z[i].slice(0, h * m, (h + 1) * m) += w[i][j] * t[j];
           }
-        result[n] =
-          torch::mm(z, weights["output.weight"].t()) + weights["output.bias"];
+        result[n] = torch::mm(z, weights["output.weight"].t());
       }
     return result;
   }
@@ -148,24 +148,30 @@ namespace
   TEST(SliceAttention, IsThatOfLoops)
   {
     torch::NoGradGuard no_gradients;
-    SliceAttention     attention(small());
-    randomize_weights(attention, 0.6, 1);
-    const auto weights = attention.named_parameters();
-    const auto x       = random_normal({2, 7, 6}, 23);
-    const auto y       = torch::matmul(x, weights["projection.weight"].t()) +
-                   weights["projection.bias"];
+    for (const bool point_temperature : {false, true})
+      {
+        auto parameters              = small();
+        parameters.point_temperature = point_temperature;
+        SliceAttention attention(parameters);
+        randomize_weights(attention, 0.6, 1);
+        const auto weights = attention.named_parameters();
+        EXPECT_EQ(weights.contains("temperature"), point_temperature);
+        const auto x = random_normal({2, 7, 6}, 23);
+        const auto y = torch::matmul(x, weights["projection.weight"].t()) +
+                       weights["projection.bias"];
 
-    EXPECT_LT(distance(attention.forward(x),
-                       slice_attention_by_loops(attention, x, y, {}, 2)),
-              1e-12);
+        EXPECT_LT(distance(attention.forward(x),
+                           slice_attention_by_loops(attention, x, y, {}, 2)),
+                  1e-12);
 
-    auto mask  = torch::ones({2, 7}, torch::kBool);
-    mask[0][2] = mask[0][6] = mask[1][0] = false;
-    const auto masked                    = attention.forward(x, mask);
-    EXPECT_LT(distance(masked,
-                       slice_attention_by_loops(attention, x, y, mask, 2)),
-              1e-12);
-    EXPECT_GT(distance(masked, attention.forward(x)), 1e-3);
+        auto mask  = torch::ones({2, 7}, torch::kBool);
+        mask[0][2] = mask[0][6] = mask[1][0] = false;
+        const auto masked                    = attention.forward(x, mask);
+        EXPECT_LT(distance(masked,
+                           slice_attention_by_loops(attention, x, y, mask, 2)),
+                  1e-12);
+        EXPECT_GT(distance(masked, attention.forward(x)), 1e-3);
+      }
   }
 
 
@@ -231,8 +237,9 @@ namespace
     const std::vector<std::vector<std::int64_t>> grids = {{}, {3, 2}};
     for (const auto &grid : grids)
       {
-        auto parameters            = small();
-        parameters.convolution_dim = grid.size();
+        auto parameters              = small();
+        parameters.convolution_dim   = grid.size();
+        parameters.point_temperature = grid.empty();
         SliceAttention attention(parameters);
         randomize_weights(attention, 0.5, 3);
         check_gradients(attention, [&]() {
@@ -250,7 +257,14 @@ namespace
     attention.to(torch::kFloat64);
     {
       torch::NoGradGuard no_gradients;
-      attention.named_parameters()["slices_bias"][1] = -1e6;
+      // The first feature is one everywhere, in both heads.
+      auto weights = attention.named_parameters();
+      for (const long feature : {0, 3})
+        {
+          weights["projection.weight"][feature] = 0.;
+          weights["projection.bias"][feature]   = 1.;
+        }
+      weights["slices"][1][0] = -1e6;
     }
     auto mask  = torch::ones({2, 5}, torch::kBool);
     mask[1]    = false;
@@ -290,7 +304,9 @@ namespace
   TEST(SliceAttention, StartsWithTheTemperatureOfThePaper)
   {
     torch::NoGradGuard no_gradients;
-    SliceAttention     attention(small());
+    auto               parameters = small();
+    parameters.point_temperature  = true;
+    SliceAttention attention(parameters);
     attention.to(torch::kFloat64);
     const auto weights = attention.named_parameters();
     const auto tau =
