@@ -42,9 +42,10 @@ namespace neuraldeal
         layer.attention =
           register_module("attention" + suffix,
                           std::make_shared<SliceAttention>(attention));
-        layer.network = register_module(
-          "network" + suffix,
-          std::make_shared<FeatureNetwork>(width, width, hidden, 1));
+        layer.network =
+          register_module("network" + suffix,
+                          std::make_shared<FeatureNetwork>(
+                            width, width, hidden, 1, Activation::gelu, false));
         layers.push_back(layer);
       }
     projection = register_module(

@@ -44,7 +44,8 @@ namespace neuraldeal
                                  const long       n_outputs,
                                  const long       width,
                                  const long       n_hidden_layers,
-                                 const Activation activation)
+                                 const Activation activation,
+                                 const bool       has_bias)
     : activation(activation)
   {
     for (long l = 0; l <= n_hidden_layers; ++l)
@@ -52,7 +53,8 @@ namespace neuraldeal
         register_module("layer_" + std::to_string(l),
                         std::make_shared<FeatureLinear>(
                           l == 0 ? n_inputs : width,
-                          l == n_hidden_layers ? n_outputs : width)));
+                          l == n_hidden_layers ? n_outputs : width,
+                          has_bias)));
   }
 
 

@@ -58,12 +58,14 @@ namespace neuraldeal
     /**
      * @param n_hidden_layers of @p width features each; without any the
      * network is an affine map.
+     * @param has_bias of all layers: whether they are affine or linear.
      */
     FeatureNetwork(const long       n_inputs,
                    const long       n_outputs,
                    const long       width,
                    const long       n_hidden_layers,
-                   const Activation activation = Activation::gelu);
+                   const Activation activation = Activation::gelu,
+                   const bool       has_bias   = true);
 
     /** [rows …, inputs] → [rows …, outputs] */
     torch::Tensor

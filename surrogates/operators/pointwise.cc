@@ -36,9 +36,8 @@ namespace neuraldeal
   PointwiseLinear::add_to(const torch::Tensor &sum, const torch::Tensor &fields)
   {
     const auto rows = fields.flatten(2);
-    return torch::baddbmm(sum.flatten(2) + bias,
-                          weight.expand({rows.size(0), -1, -1}),
-                          rows)
+    return (sum.flatten(2) + bias)
+      .baddbmm_(weight.expand({rows.size(0), -1, -1}), rows)
       .reshape(sum.sizes());
   }
 } // namespace neuraldeal

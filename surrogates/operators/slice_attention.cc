@@ -18,6 +18,10 @@ namespace neuraldeal
     // Where Transolver starts.
     constexpr double first_temperature = 0.5;
 
+    // A feature that is one in every point, eight times: products on a GPU are
+    // slow for sizes that are no multiples of eight.
+    constexpr long n_ones = 8;
+
     // A slice to which no point belongs is zero and not a quotient of zeros.
     constexpr double smallest_slice = 1e-6;
   } // namespace
@@ -39,7 +43,7 @@ namespace neuraldeal
     if (parameters.convolution_dim == 0)
       projection =
         register_module("projection",
-                        std::make_shared<FeatureLinear>(width, width));
+                        std::make_shared<FeatureLinear>(width, width, false));
     else
       {
         const double bound =
@@ -49,15 +53,14 @@ namespace neuraldeal
         convolution =
           register_parameter("convolution",
                              torch::empty(shape).uniform_(-bound, bound));
-        convolution_bias =
-          register_parameter("convolution_bias",
-                             torch::empty({width}).uniform_(-bound, bound));
       }
 
     // Orthogonal as in Transolver: slices that differ from the beginning.
     slices = register_parameter("slices",
                                 torch::nn::init::orthogonal_(
                                   torch::empty({parameters.slices, m})));
+    slices_bias =
+      register_parameter("slices_bias", torch::zeros({parameters.slices, 1}));
     if (parameters.point_temperature)
       temperature = register_parameter("temperature", torch::zeros({1, m}));
     temperature_offset =
@@ -66,8 +69,8 @@ namespace neuraldeal
                                      std::log(std::expm1(first_temperature -
                                                          lowest_temperature))));
 
-    // Without biases: that of the keys would change nothing at all, and that
-    // of the output nothing that the network after it does not.
+    // Without biases, whose gradients are sums over all points: that of the
+    // keys would change nothing at all, those of others little.
     query_key_value =
       register_module("query_key_value",
                       std::make_shared<FeatureLinear>(m, 3 * m, false));
@@ -108,13 +111,13 @@ namespace neuraldeal
     switch (settings.convolution_dim)
       {
         case 1:
-          x = at::conv1d(x, convolution, convolution_bias, 1, 1);
+          x = at::conv1d(x, convolution, {}, 1, 1);
           break;
         case 2:
-          x = at::conv2d(x, convolution, convolution_bias, 1, 1);
+          x = at::conv2d(x, convolution, {}, 1, 1);
           break;
         default:
-          x = at::conv3d(x, convolution, convolution_bias, 1, 1);
+          x = at::conv3d(x, convolution, {}, 1, 1);
       }
     return x.permute(to_back).flatten(1, d);
   }
@@ -124,15 +127,19 @@ namespace neuraldeal
   torch::Tensor
   SliceAttention::slice_weights(const torch::Tensor &y)
   {
-    const auto offset = settings.point_temperature ?
-                          at::linear(y, temperature) + temperature_offset :
-                          temperature_offset;
-    const auto tau    = at::softplus(offset) + lowest_temperature;
+    const auto offset =
+      settings.point_temperature ?
+        at::linear(y.slice(3, 0, slices.size(1)), temperature) +
+          temperature_offset :
+        temperature_offset;
+    const auto tau = at::softplus(offset) + lowest_temperature;
+    const auto A = torch::constant_pad_nd(torch::cat({slices, slices_bias}, 1),
+                                          {0, n_ones - 1});
     // The temperature divides features or slices and not the weights, of
     // which there are many.
     auto logits = settings.point_temperature ?
-                    at::linear(y / tau, slices) :
-                    torch::matmul(y, (slices / tau).transpose(1, 2));
+                    at::linear(y / tau, A) :
+                    torch::matmul(y, (A / tau).transpose(1, 2));
     if (settings.noise && is_training())
       // A logarithm of exponential numbers has Gumbel's distribution.
       logits = logits - torch::empty_like(logits).exponential_().log() / tau;
@@ -150,20 +157,21 @@ namespace neuraldeal
   {
     const long n = features.size(0), n_points = features.size(1);
 
-    const auto y = project(features, mask, grid)
-                     .reshape({n, n_points, settings.heads, -1})
-                     .transpose(1, 2)
-                     .contiguous();
+    // The ones carry the slices' bias, and count the points: one product
+    // gives numerators and denominators.
+    const auto y =
+      torch::constant_pad_nd(project(features, mask, grid)
+                               .reshape({n, n_points, settings.heads, -1})
+                               .transpose(1, 2),
+                             {0, n_ones},
+                             1.);
     const auto w = slice_weights(y);
 
-    // A feature that is one in every point counts them: one product gives
-    // numerators and denominators. (It stands there eight times, since
-    // products on a GPU are slow for other sizes.)
-    const long m       = y.size(3);
-    auto       counted = torch::constant_pad_nd(y, {0, 8}, 1.);
-    if (mask.defined())
-      counted =
-        counted.masked_fill(mask.logical_not().unsqueeze(1).unsqueeze(3), 0.);
+    const long m = slices.size(1);
+    const auto counted =
+      mask.defined() ?
+        y.masked_fill(mask.logical_not().unsqueeze(1).unsqueeze(3), 0.) :
+        y;
     const auto sums = torch::matmul(w.transpose(2, 3), counted);
     const auto s =
       sums.slice(3, 0, m) / sums.slice(3, m, m + 1).clamp_min(smallest_slice);

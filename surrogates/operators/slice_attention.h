@@ -15,13 +15,12 @@ namespace neuraldeal
    * weights. Time and memory are linear in the number P of points.
    *
    * In each head, with y_i ∈ R^m the projected features of point i,
-   *   w_i = softmax(A y_i / τ_i)                   weights of the slices,
+   *   w_i = softmax((A y_i + a) / τ_i)             weights of the slices,
    *   s_j = Σ_i w_ij y_i / Σ_i w_ij                slices,
    *   t   = softmax(Q s (K s)ᵀ / √m) V s,
    *   z_i = Σ_j w_ij t_j,
-   * and the z of all heads together are mapped to the result. A, Q, K and V
-   * are the same in all heads. (A bias of A would add nothing to that of the
-   * projection.)
+   * and the z of all heads together are mapped to the result. A, Q, K, V
+   * and a are the same in all heads.
    *
    * As in Transolver++ (Luo et al., arXiv:2502.02414, equations 3 and 4)
    * there is one projection y for weights and slices. The temperature is that
@@ -70,7 +69,7 @@ namespace neuraldeal
             const torch::Tensor  &mask,
             const at::IntArrayRef grid);
 
-    /** w, from y as [n, heads, P, m] to [n, heads, P, slices]. */
+    /** w, from y and ones as [n, heads, P, m + 8] to [n, heads, P, slices]. */
     torch::Tensor
     slice_weights(const torch::Tensor &y);
 
@@ -78,9 +77,9 @@ namespace neuraldeal
 
     std::shared_ptr<FeatureLinear> projection;
     torch::Tensor                  convolution; ///< [width, width, 3, …, 3]
-    torch::Tensor                  convolution_bias; ///< [width]
 
     torch::Tensor slices;             ///< A, [slices, m]
+    torch::Tensor slices_bias;        ///< a, [slices, 1]
     torch::Tensor temperature;        ///< c, [1, m], where points have τ_i
     torch::Tensor temperature_offset; ///< b, [heads, 1, 1]
 

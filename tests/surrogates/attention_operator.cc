@@ -143,8 +143,8 @@ namespace
     const auto fields = random_normal({1, 1, 4}, 36);
     const auto points = random_normal({4, 1}, 37);
     const auto linear = [&](const torch::Tensor &x, const std::string &name) {
-      return torch::mm(x, weights[name + ".weight"].t()) +
-             weights[name + ".bias"];
+      const auto y = torch::mm(x, weights[name + ".weight"].t());
+      return weights.contains(name + ".bias") ? y + weights[name + ".bias"] : y;
     };
     const auto network = [&](const torch::Tensor &x, const std::string &name) {
       const auto y = linear(x, name + ".layer_0");

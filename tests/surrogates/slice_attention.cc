@@ -75,6 +75,7 @@ namespace
   {
     const auto weights  = attention.named_parameters();
     const auto A        = weights["slices"];
+    const auto a        = weights["slices_bias"].squeeze(1);
     const auto c        = weights.contains("temperature") ?
                             weights["temperature"] :
                             torch::zeros({1, A.size(1)}, torch::kFloat64);
@@ -102,8 +103,8 @@ namespace
                 double sum = 0;
                 for (long j = 0; j < n_slices; ++j)
                   {
-                    w[i][j] =
-                      std::exp(torch::dot(A[j], y_h[i]).item<double>() / tau);
+                    w[i][j] = std::exp(
+                      (torch::dot(A[j], y_h[i]) + a[j]).item<double>() / tau);
                     sum += w[i][j].item<double>();
                   }
                 for (long j = 0; j < n_slices; ++j)
@@ -157,8 +158,7 @@ namespace
         const auto weights = attention.named_parameters();
         EXPECT_EQ(weights.contains("temperature"), point_temperature);
         const auto x = random_normal({2, 7, 6}, 23);
-        const auto y = torch::matmul(x, weights["projection.weight"].t()) +
-                       weights["projection.bias"];
+        const auto y = torch::matmul(x, weights["projection.weight"].t());
 
         EXPECT_LT(distance(attention.forward(x),
                            slice_attention_by_loops(attention, x, y, {}, 2)),
@@ -204,7 +204,6 @@ namespace
         for (long n = 0; n < 2; ++n)
           for (long i = 0; i < n_points; ++i)
             {
-              y[n][i] = weights["convolution_bias"];
               for (long j = 0; j < n_points; ++j)
                 {
                   const long d[] = {j / (s[1] * s[2]) - i / (s[1] * s[2]),
@@ -257,14 +256,7 @@ namespace
     attention.to(torch::kFloat64);
     {
       torch::NoGradGuard no_gradients;
-      // The first feature is one everywhere, in both heads.
-      auto weights = attention.named_parameters();
-      for (const long feature : {0, 3})
-        {
-          weights["projection.weight"][feature] = 0.;
-          weights["projection.bias"][feature]   = 1.;
-        }
-      weights["slices"][1][0] = -1e6;
+      attention.named_parameters()["slices_bias"][1] = -1e6;
     }
     auto mask  = torch::ones({2, 5}, torch::kBool);
     mask[1]    = false;
