@@ -8,16 +8,30 @@
 
 namespace neuraldeal
 {
+  namespace
+  {
+    /** The parts in which neighbours on a grid may count. */
+    std::vector<std::pair<std::string, bool>>
+    local_parts(const AttentionOperator::Parameters &parameters)
+    {
+      return {{"local convolution", parameters.local_convolution},
+              {"local network", parameters.local_network}};
+    }
+  } // namespace
+
+
+
   AttentionOperator::AttentionOperator(const OperatorShape &shape,
                                        const Parameters    &parameters)
     : shape(shape)
     , settings(parameters)
   {
-    if (parameters.local_convolution && shape.dim > 3)
-      throw InputError("attention",
-                       "local convolution",
-                       "true",
-                       "false in more than three dimensions");
+    for (const auto &[name, is_local] : local_parts(parameters))
+      if (is_local && shape.dim > 3)
+        throw InputError("attention",
+                         name,
+                         "true",
+                         "false in more than three dimensions");
 
     SliceAttention::Parameters attention;
     attention.width             = parameters.width;
@@ -31,10 +45,13 @@ namespace neuraldeal
     const long width = parameters.width;
     const long hidden =
       std::max(1l, std::lround(parameters.mlp_ratio * double(width)));
-    lifting =
-      register_module("lifting",
-                      std::make_shared<FeatureNetwork>(
-                        shape.in_channels + shape.dim, width, 2 * width, 1));
+    lifting = register_module("lifting",
+                              std::make_shared<FeatureNetwork>(
+                                shape.in_channels +
+                                  shape.dim * (1 + 2 * parameters.frequencies),
+                                width,
+                                2 * width,
+                                1));
     for (long l = 0; l < parameters.layers; ++l)
       {
         const auto suffix = "_" + std::to_string(l);
@@ -42,10 +59,20 @@ namespace neuraldeal
         layer.attention =
           register_module("attention" + suffix,
                           std::make_shared<SliceAttention>(attention));
-        layer.network =
-          register_module("network" + suffix,
-                          std::make_shared<FeatureNetwork>(
-                            width, width, hidden, 1, Activation::gelu, false));
+        if (parameters.local_network)
+          {
+            layer.network_in = register_module(
+              "network_in" + suffix,
+              std::make_shared<FeatureConvolution>(width, hidden, shape.dim));
+            layer.network_out = register_module(
+              "network_out" + suffix,
+              std::make_shared<FeatureLinear>(hidden, width, false));
+          }
+        else
+          layer.network = register_module(
+            "network" + suffix,
+            std::make_shared<FeatureNetwork>(
+              width, width, hidden, 1, Activation::gelu, false));
         layers.push_back(layer);
       }
     projection = register_module(
@@ -55,23 +82,49 @@ namespace neuraldeal
 
 
   torch::Tensor
+  AttentionOperator::with_waves(const torch::Tensor &features) const
+  {
+    if (settings.frequencies == 0)
+      return features;
+    const auto points = features.slice(2, shape.in_channels);
+    const auto k = torch::arange(1, settings.frequencies + 1, points.options());
+    const auto phases = (points.unsqueeze(3) * (M_PI * k)).flatten(2);
+    return torch::cat({features, phases.sin(), phases.cos()}, 2);
+  }
+
+
+
+  torch::Tensor
   AttentionOperator::forward(const OperatorInput &input)
   {
     const PointFields fields(input, shape, "attention");
-    if (settings.local_convolution && fields.grid.empty())
-      throw InputError("attention",
-                       "local convolution",
-                       "true",
-                       "false for fields at points, which have no neighbours");
+    for (const auto &[name, is_local] : local_parts(settings))
+      if (is_local && fields.grid.empty())
+        throw InputError("attention",
+                         name,
+                         "true",
+                         "false for fields at points, which have no "
+                         "neighbours");
 
     // Sums of many layers are kept in the precision of the data.
-    auto v = lifting->forward(fields.features).to(input.fields.scalar_type());
+    auto v = lifting->forward(with_waves(fields.features))
+               .to(input.fields.scalar_type());
     for (const auto &layer : layers)
       {
-        v = v + layer.attention->forward(normalized_features(v),
+        v      = v + layer.attention->forward(normalized_features(v),
                                          fields.mask,
                                          fields.grid);
-        v = v + layer.network->forward(normalized_features(v));
+        auto y = normalized_features(v);
+        if (layer.network)
+          y = layer.network->forward(y);
+        else
+          {
+            if (fields.mask.defined())
+              y = y.masked_fill(fields.mask.logical_not().unsqueeze(2), 0.);
+            y = layer.network_out->forward(
+              at::gelu(layer.network_in->forward(y, fields.grid)));
+          }
+        v = v + y;
       }
     return fields.like_input(projection->forward(normalized_features(v)));
   }
@@ -113,6 +166,18 @@ namespace neuraldeal
         0,
         1,
         "Whether slices are chosen by a point and its neighbours; for grids."},
+       {"local network",
+        defaults.local_network,
+        0,
+        1,
+        "Whether the networks between see a point and its neighbours; for "
+        "grids."},
+       {"frequencies",
+        defaults.frequencies,
+        0,
+        64,
+        "Number of sines and cosines of each coordinate that are given beside "
+        "it; for points in the unit box."},
        {"slice noise",
         defaults.slice_noise,
         0,
@@ -132,6 +197,8 @@ namespace neuraldeal
         parameters.mlp_ratio         = given["MLP ratio"];
         parameters.dropout           = given["dropout"];
         parameters.local_convolution = given["local convolution"];
+        parameters.local_network     = given["local network"];
+        parameters.frequencies       = given["frequencies"];
         parameters.slice_noise       = given["slice noise"];
         parameters.point_temperature = given["point temperature"];
         return std::make_shared<AttentionOperator>(shape, parameters);

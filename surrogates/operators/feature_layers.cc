@@ -32,6 +32,54 @@ namespace neuraldeal
 
 
 
+  FeatureConvolution::FeatureConvolution(const long n_inputs,
+                                         const long n_outputs,
+                                         const long dim)
+  {
+    const double bound = 1. / std::sqrt(n_inputs * std::pow(3., dim));
+    std::vector<std::int64_t> shape(2 + dim, 3);
+    shape[0] = n_outputs;
+    shape[1] = n_inputs;
+    weight =
+      register_parameter("weight", torch::empty(shape).uniform_(-bound, bound));
+  }
+
+
+
+  torch::Tensor
+  FeatureConvolution::forward(const torch::Tensor  &rows,
+                              const at::IntArrayRef grid)
+  {
+    // The features stay the fastest index, which needs no copies, and is what
+    // convolutions on a GPU want.
+    const long                d     = grid.size();
+    std::vector<std::int64_t> shape = {rows.size(0)}, to_front = {0, d + 1},
+                              to_back = {0};
+    shape.insert(shape.end(), grid.begin(), grid.end());
+    shape.push_back(rows.size(2));
+    for (long j = 1; j <= d; ++j)
+      {
+        to_front.push_back(j);
+        to_back.push_back(j + 1);
+      }
+    to_back.push_back(1);
+    auto x = rows.reshape(shape).permute(to_front);
+    switch (d)
+      {
+        case 1:
+          x = at::conv1d(x, weight, {}, 1, 1);
+          break;
+        case 2:
+          x = at::conv2d(x, weight, {}, 1, 1);
+          break;
+        default:
+          x = at::conv3d(x, weight, {}, 1, 1);
+      }
+    return x.permute(to_back).flatten(1, d);
+  }
+
+
+
   torch::Tensor
   normalized_features(const torch::Tensor &rows)
   {

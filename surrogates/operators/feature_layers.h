@@ -35,6 +35,31 @@ namespace neuraldeal
 
 
   /**
+   * A linear map of the features of every point of a grid and its neighbours,
+   * three points in every direction; beyond the grid is zero.
+   */
+  class FeatureConvolution : public torch::nn::Module
+  {
+  public:
+    /** Weights uniform in ±1/√(3^dim n_inputs). One to three dimensions. */
+    FeatureConvolution(const long n_inputs,
+                       const long n_outputs,
+                       const long dim);
+
+    /**
+     * [n, P, inputs] → [n, P, outputs]
+     * @param grid s_1, …, s_d with the product P.
+     */
+    torch::Tensor
+    forward(const torch::Tensor &rows, const at::IntArrayRef grid);
+
+  private:
+    torch::Tensor weight; ///< [outputs, inputs, 3, …, 3]
+  };
+
+
+
+  /**
    * The features of every row, [rows …, features], shifted and scaled to mean
    * 0 and variance 1 (Ba, Kiros and Hinton, arXiv:1607.06450). The factors and
    * shifts of that paper are left to the linear map that follows.

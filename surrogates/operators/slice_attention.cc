@@ -45,15 +45,10 @@ namespace neuraldeal
         register_module("projection",
                         std::make_shared<FeatureLinear>(width, width, false));
     else
-      {
-        const double bound =
-          1. / std::sqrt(width * std::pow(3., parameters.convolution_dim));
-        std::vector<std::int64_t> shape(2 + parameters.convolution_dim, 3);
-        shape[0] = shape[1] = width;
-        convolution =
-          register_parameter("convolution",
-                             torch::empty(shape).uniform_(-bound, bound));
-      }
+      convolution =
+        register_module("convolution",
+                        std::make_shared<FeatureConvolution>(
+                          width, width, parameters.convolution_dim));
 
     // Orthogonal as in Transolver: slices that differ from the beginning.
     slices = register_parameter("slices",
@@ -90,36 +85,11 @@ namespace neuraldeal
       return projection->forward(features);
 
     // A convolution reads the neighbours, masked ones among them.
-    auto x = mask.defined() ?
-               features.masked_fill(mask.logical_not().unsqueeze(2), 0.) :
-               features;
-
-    // The channels stay the fastest index, which needs no copies, and is what
-    // convolutions on a GPU want.
-    const long                d     = grid.size();
-    std::vector<std::int64_t> shape = {x.size(0)}, to_front = {0, d + 1},
-                              to_back = {0};
-    shape.insert(shape.end(), grid.begin(), grid.end());
-    shape.push_back(x.size(2));
-    for (long j = 1; j <= d; ++j)
-      {
-        to_front.push_back(j);
-        to_back.push_back(j + 1);
-      }
-    to_back.push_back(1);
-    x = x.reshape(shape).permute(to_front);
-    switch (settings.convolution_dim)
-      {
-        case 1:
-          x = at::conv1d(x, convolution, {}, 1, 1);
-          break;
-        case 2:
-          x = at::conv2d(x, convolution, {}, 1, 1);
-          break;
-        default:
-          x = at::conv3d(x, convolution, {}, 1, 1);
-      }
-    return x.permute(to_back).flatten(1, d);
+    return convolution->forward(
+      mask.defined() ?
+        features.masked_fill(mask.logical_not().unsqueeze(2), 0.) :
+        features,
+      grid);
   }
 
 

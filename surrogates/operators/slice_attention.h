@@ -75,8 +75,8 @@ namespace neuraldeal
 
     const Parameters settings; // not to hide Module::parameters()
 
-    std::shared_ptr<FeatureLinear> projection;
-    torch::Tensor                  convolution; ///< [width, width, 3, …, 3]
+    std::shared_ptr<FeatureLinear>      projection;
+    std::shared_ptr<FeatureConvolution> convolution;
 
     torch::Tensor slices;             ///< A, [slices, m]
     torch::Tensor slices_bias;        ///< a, [slices, 1]

@@ -286,7 +286,7 @@ namespace
     EXPECT_FALSE(torch::allclose(made(given, 2)->forward({fields}), value));
 
     const auto weights = made(given)->named_parameters();
-    EXPECT_EQ(weights["attention_0.convolution"].sizes().vec(),
+    EXPECT_EQ(weights["attention_0.convolution.weight"].sizes().vec(),
               (std::vector<std::int64_t>{8, 8, 3, 3}));
     EXPECT_EQ(weights["attention_0.slices"].size(0), 5);
     EXPECT_EQ(weights["attention_0.temperature_offset"].size(0), 2);

@@ -195,7 +195,7 @@ namespace
         std::vector<std::int64_t> s(3 - grid.size(), 1);
         s.insert(s.end(), grid.begin(), grid.end());
         const long n_points = s[0] * s[1] * s[2];
-        const auto kernel   = weights["convolution"];
+        const auto kernel   = weights["convolution.weight"];
         const auto x        = random_normal({2, n_points, 6}, 24);
         auto       mask     = torch::ones({2, n_points}, torch::kBool);
         mask[1][1]          = false;
