@@ -45,13 +45,10 @@ namespace neuraldeal
     const long width = parameters.width;
     const long hidden =
       std::max(1l, std::lround(parameters.mlp_ratio * double(width)));
-    lifting = register_module("lifting",
-                              std::make_shared<FeatureNetwork>(
-                                shape.in_channels +
-                                  shape.dim * (1 + 2 * parameters.frequencies),
-                                width,
-                                2 * width,
-                                1));
+    lifting =
+      register_module("lifting",
+                      std::make_shared<FeatureNetwork>(
+                        shape.in_channels + shape.dim, width, 2 * width, 1));
     for (long l = 0; l < parameters.layers; ++l)
       {
         const auto suffix = "_" + std::to_string(l);
@@ -82,19 +79,6 @@ namespace neuraldeal
 
 
   torch::Tensor
-  AttentionOperator::with_waves(const torch::Tensor &features) const
-  {
-    if (settings.frequencies == 0)
-      return features;
-    const auto points = features.slice(2, shape.in_channels);
-    const auto k = torch::arange(1, settings.frequencies + 1, points.options());
-    const auto phases = (points.unsqueeze(3) * (M_PI * k)).flatten(2);
-    return torch::cat({features, phases.sin(), phases.cos()}, 2);
-  }
-
-
-
-  torch::Tensor
   AttentionOperator::forward(const OperatorInput &input)
   {
     const PointFields fields(input, shape, "attention");
@@ -107,8 +91,7 @@ namespace neuraldeal
                          "neighbours");
 
     // Sums of many layers are kept in the precision of the data.
-    auto v = lifting->forward(with_waves(fields.features))
-               .to(input.fields.scalar_type());
+    auto v = lifting->forward(fields.features).to(input.fields.scalar_type());
     for (const auto &layer : layers)
       {
         v      = v + layer.attention->forward(normalized_features(v),
@@ -172,12 +155,6 @@ namespace neuraldeal
         1,
         "Whether the networks between see a point and its neighbours; for "
         "grids."},
-       {"frequencies",
-        defaults.frequencies,
-        0,
-        64,
-        "Number of sines and cosines of each coordinate that are given beside "
-        "it; for points in the unit box."},
        {"slice noise",
         defaults.slice_noise,
         0,
@@ -198,7 +175,6 @@ namespace neuraldeal
         parameters.dropout           = given["dropout"];
         parameters.local_convolution = given["local convolution"];
         parameters.local_network     = given["local network"];
-        parameters.frequencies       = given["frequencies"];
         parameters.slice_noise       = given["slice noise"];
         parameters.point_temperature = given["point temperature"];
         return std::make_shared<AttentionOperator>(shape, parameters);

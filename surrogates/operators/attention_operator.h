@@ -14,9 +14,8 @@ namespace neuraldeal
   /**
    * A transformer over learned slices of the domain (Wu et al., Transolver,
    * arXiv:2402.02366), for clouds of points, unstructured meshes and grids in
-   * any dimension; linear in the number of points. Channels, coordinates x
-   * and their waves sin πkx, cos πkx (k up to `frequencies`; Tancik et al.,
-   * arXiv:2006.10739) are lifted to `width` features v of a point by a network
+   * any dimension; linear in the number of points. Channels and coordinates
+   * are lifted to `width` features v of a point by a network
    * of one hidden layer; each of the layers maps v ← v + S(N v),  v ← v + F(N
    * v) with a SliceAttention S, layer norms N, and a pointwise network F of one
    * hidden layer, `MLP ratio` times as wide; a last norm and a linear map
@@ -39,7 +38,6 @@ namespace neuraldeal
       double dropout           = 0.;
       bool   local_convolution = false;
       bool   local_network     = false;
-      long   frequencies       = 0;
       bool   slice_noise       = false;
       bool   point_temperature = false;
     };
@@ -69,10 +67,6 @@ namespace neuraldeal
       std::shared_ptr<FeatureConvolution> network_in;
       std::shared_ptr<FeatureLinear>      network_out;
     };
-
-    /** Values, coordinates and their waves, [n, P, in + dim (1 + 2 K)]. */
-    torch::Tensor
-    with_waves(const torch::Tensor &features) const;
 
     const OperatorShape shape;
     const Parameters    settings; // not to hide Module::parameters()
