@@ -57,9 +57,8 @@ namespace neuraldeal::performance
 
     /**
      * Solve all and write `darcy-NAME.safetensors` into @p folder, which is
-     * made where it is missing; collective. Blocks of samples are written as
-     * they come, into the folder `darcy-NAME.blocks` beside it, and are not
-     * solved again when the program is started once more.
+     * made where it is missing; collective. It goes on where it was stopped
+     * (see SampleWriter).
      * @return the file's name. Where it is there already, nothing is done.
      * @throw FileError where the blocks belong to another set.
      */
@@ -70,17 +69,6 @@ namespace neuraldeal::performance
     std::int64_t n_solved = 0;
 
   private:
-    /** The samples [@p begin, @p end) from all ranks, in a file of theirs. */
-    void
-    write_block(const std::string   &filename,
-                const std::int64_t   begin,
-                const std::int64_t   end,
-                const ProcessGroups &ranks);
-
-    /** What blocks that fit together agree in. */
-    nlohmann::json
-    description(const std::int64_t begin, const std::int64_t end) const;
-
     const DarcySet                               set;
     const DarcyField                             field;
     DarcyProblem                                 fine_problem;
