@@ -13,14 +13,13 @@
 #include <iostream>
 #include <map>
 
-#include "darcy_data.h"
-#include "darcy_field.h"
+#include "accuracy_problems.h"
 
-// How accurate the operators are on the Darcy benchmark: relative L² errors on
-// its test samples, for every row of a JSON file and three seeds, beside those
-// of the coarse finite element solutions alone. Models are kept; where there is
-// one already it is not trained again, so that what a GPU has trained is
-// evaluated anywhere.
+// How accurate the operators are on the Darcy and the elasticity benchmark:
+// relative L² errors on the test samples, for every row of a JSON file and
+// three seeds, beside those of the coarse finite element solutions alone.
+// Models are kept; where there is one already it is not trained again, so that
+// what a GPU has trained is evaluated anywhere.
 //
 //   operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick]
 
@@ -28,39 +27,6 @@ namespace
 {
   using namespace neuraldeal;
   using namespace neuraldeal::performance;
-
-  /** The square's eight symmetries as permutations of s × s points, [8, s²]. */
-  torch::Tensor
-  symmetries_of_the_square(const long s)
-  {
-    const auto points = torch::arange(s * s, torch::kInt64).reshape({s, s});
-    std::vector<torch::Tensor> result;
-    for (const auto &turned : {points, points.t()})
-      for (const auto &directions :
-           std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
-        result.push_back(turned.flip(directions).flatten());
-    return torch::stack(result);
-  }
-
-
-
-  /** Coefficients, coarse solutions if wanted, and solutions. */
-  OperatorData
-  prepare(const DarcyData &data, const long coarse_cells)
-  {
-    OperatorData result;
-    result.input.fields = data.coefficient.unsqueeze(1);
-    result.target       = data.solution.unsqueeze(1);
-    for (std::size_t level = 0; level < DarcyData::coarse_cells.size(); ++level)
-      if (DarcyData::coarse_cells[level] == coarse_cells)
-        result.prior =
-          evaluate_at_centres(data.coarse[level], data.n_cells, data.stride)
-            .to(torch::kFloat32)
-            .unsqueeze(1);
-    return result;
-  }
-
-
 
   /** ‖p − t‖/‖t‖, mean over the samples. */
   double
@@ -85,10 +51,11 @@ namespace
 
   /** Train the model of @p row, on the device of @p data. */
   std::shared_ptr<OperatorModel>
-  train(const nlohmann::json &row,
-        const OperatorData   &data,
-        const std::uint64_t   seed,
-        const bool            quick)
+  train(const nlohmann::json  &row,
+        const AccuracyProblem &problem,
+        const OperatorData    &data,
+        const std::uint64_t    seed,
+        const bool             quick)
   {
     const std::string source     = row.at("row");
     auto              parameters = Trainer::parse(row.at("training"), source);
@@ -96,19 +63,22 @@ namespace
     if (quick)
       parameters.epochs = 2;
     auto model = std::make_shared<OperatorModel>(row.at("operator"),
-                                                 OperatorShape{1, 1, 2},
+                                                 problem.shape(),
                                                  row.at("parameters"),
                                                  data.prior.defined(),
                                                  source,
                                                  seed);
     model->set_scales(data.to(torch::kCPU));
     model->to(data.target.device());
+    auto symmetries = problem.symmetries();
+    if (symmetries.defined())
+      symmetries = symmetries.to(data.target.device());
     Trainer trainer(
       model,
       data,
       {},
       make_loss("relative L2", nlohmann::json::object(), source, {}),
-      symmetries_of_the_square(data.target.size(2)).to(data.target.device()),
+      symmetries,
       parameters);
     trainer.run(true);
     return model;
@@ -132,42 +102,33 @@ namespace
       quick ? std::vector<std::uint64_t>{1} :
               std::vector<std::uint64_t>{1, 2, 3};
 
-    std::map<std::string, DarcyData> sets;
-    std::vector<std::string>         table;
-    nlohmann::json                   figures;
-    const auto use = [&](const std::string &name) -> const DarcyData & {
-      if (sets.count(name) == 0)
+    std::map<std::string, std::shared_ptr<const AccuracyProblem>> problems;
+    std::vector<std::string>                                      table;
+    nlohmann::json                                                figures;
+    const auto use = [&](const nlohmann::json &row) -> const AccuracyProblem & {
+      auto &problem = problems[AccuracyProblem::key(row)];
+      if (!problem)
         {
-          sets[name] =
-            DarcyData::read(data_folder + "/darcy-" + name + ".safetensors");
-          const auto &data = sets[name];
-          for (std::size_t level = 0; level < data.coarse.size(); ++level)
+          problem = AccuracyProblem::read(row, data_folder, rows_file);
+          for (const auto &coarse : problem->coarse_solutions())
             {
-              const double error = data.coarse_errors(level)
-                                     .slice(0, data.n_train)
-                                     .mean()
-                                     .item<double>();
-              table.push_back(
-                fmt::format("{}² points: {:50} {:7.3f} %",
-                            data.solution.size(1),
-                            fmt::format("finite elements on {}² cells",
-                                        DarcyData::coarse_cells[level]),
-                            1e2 * error));
-              figures[fmt::format(
-                "coarse_{}_{}", DarcyData::coarse_cells[level], name)] = error;
+              table.push_back(fmt::format("{}: {:50} {:7.3f} %",
+                                          problem->points(),
+                                          coarse.row,
+                                          1e2 * coarse.error));
+              figures[coarse.figure] = coarse.error;
             }
         }
-      return sets[name];
+      return *problem;
     };
 
     for (const auto &row : rows)
       {
-        const auto &data = use(row.at("set"));
-        const auto  all =
-          prepare(data, row.value("coarse cells", 0L)).to(device);
-        const long n = quick ? 40 : row.value("training samples", data.n_train);
-        const auto training = all.slice(0, n),
-                   test = all.slice(data.n_train, data.n_train + data.n_test);
+        const auto &problem = use(row);
+        const long  n =
+          quick ? 40 : row.value("training samples", problem.n_train());
+        const auto training = problem.training(row, n).to(device),
+                   test     = problem.test(row).to(device);
         std::string errors;
         double      sum = 0, seconds = 0;
         for (const auto seed : seeds)
@@ -188,7 +149,7 @@ namespace
             else
               {
                 const auto start = std::chrono::steady_clock::now();
-                model            = train(row, training, seed, quick);
+                model            = train(row, problem, training, seed, quick);
                 ModelFile file;
                 model->save(file);
                 file.metadata["seconds"] =
@@ -205,8 +166,8 @@ namespace
         figures[row.at("figure").get<std::string>()] =
           sum / double(seeds.size());
         table.push_back(
-          fmt::format("{}² points: {:50} {:7.3f} %  ({} ), {:.0f} s a training",
-                      data.solution.size(1),
+          fmt::format("{}: {:50} {:7.3f} %  ({} ), {:.0f} s a training",
+                      problem.points(),
                       row.at("row").get<std::string>(),
                       1e2 * sum / double(seeds.size()),
                       errors,
