@@ -42,7 +42,7 @@ namespace neuraldeal::performance
       }
 
       OperatorShape
-      shape() const override
+      shape(const nlohmann::json &) const override
       {
         return {1, 1, 2};
       }
@@ -120,8 +120,9 @@ namespace neuraldeal::performance
 
     /**
      * Elasticity around holes, on clouds of points (ElasticityData). Rows may
-     * name the `coarse mesh` whose solution is the prior, and ask for `mirror
-     * images` of the training samples beside them. Images have other points,
+     * name the `coarse mesh` whose solution is the prior, give the `mesh
+     * displacement`, and ask for `mirror images` of the training samples beside
+     * them. Images have other points,
      * not the same ones in another order: they are samples of their own, and
      * no symmetries of the Trainer.
      */
@@ -140,9 +141,9 @@ namespace neuraldeal::performance
       }
 
       OperatorShape
-      shape() const override
+      shape(const nlohmann::json &row) const override
       {
-        return {1, 2, 2};
+        return {choice(row).mesh_displacement ? 3 : 1, 2, 2};
       }
 
       std::vector<CoarseSolution>
@@ -169,8 +170,7 @@ namespace neuraldeal::performance
       OperatorData
       training(const nlohmann::json &row, const long n) const override
       {
-        const auto result =
-          data.samples(0, n, row.value("coarse mesh", ""), source);
+        const auto result = data.samples(0, n, choice(row), source);
         return row.value("mirror images", false) ? with_mirror_images(result) :
                                                    result;
       }
@@ -180,7 +180,7 @@ namespace neuraldeal::performance
       {
         return data.samples(data.n_train,
                             data.n_train + data.n_test,
-                            row.value("coarse mesh", ""),
+                            choice(row),
                             source);
       }
 
@@ -191,6 +191,13 @@ namespace neuraldeal::performance
       }
 
     private:
+      static ElasticityData::Choice
+      choice(const nlohmann::json &row)
+      {
+        return {row.value("coarse mesh", ""),
+                row.value("mesh displacement", false)};
+      }
+
       const ElasticityData data;
       const std::string    source;
     };

@@ -53,8 +53,9 @@ namespace neuraldeal::performance
     virtual std::string
     points() const = 0;
 
+    /** The channels that the samples of @p row have. */
     virtual OperatorShape
-    shape() const = 0;
+    shape(const nlohmann::json &row) const = 0;
 
     virtual std::vector<CoarseSolution>
     coarse_solutions() const = 0;

@@ -7,8 +7,34 @@
 
 #include <vector>
 
+#include "elasticity_hole.h"
+
 namespace neuraldeal::performance
 {
+  namespace
+  {
+    /** The points of @p cloud around a circle, [P, 2] float32. */
+    torch::Tensor
+    around_circle(const ElasticityMesh &cloud)
+    {
+      const ElasticityHole circle;
+      auto                 result =
+        torch::empty({cloud.n_layers + 1, cloud.n_angles, 2}, torch::kFloat32);
+      auto values = result.accessor<float, 3>();
+      for (unsigned int i = 0; i <= cloud.n_layers; ++i)
+        for (unsigned int j = 0; j < cloud.n_angles; ++j)
+          {
+            const auto at =
+              circle.point(4. * j / cloud.n_angles, double(i) / cloud.n_layers);
+            for (unsigned int d = 0; d < 2; ++d)
+              values[i][j][d] = at[d];
+          }
+      return result.flatten(0, 1);
+    }
+  } // namespace
+
+
+
   std::string
   ElasticityData::tensor_name(const ElasticityMesh &mesh)
   {
@@ -69,24 +95,29 @@ namespace neuraldeal::performance
   OperatorData
   ElasticityData::samples(const std::int64_t begin,
                           const std::int64_t end,
-                          const std::string &coarse_mesh,
+                          const Choice      &choice,
                           const std::string &source) const
   {
     OperatorData result;
     result.input.fields = distance.unsqueeze(1);
     result.input.points = points;
     result.target       = solution;
+    if (choice.mesh_displacement)
+      result.input.fields =
+        torch::cat({result.input.fields,
+                    (points - around_circle(cloud)).transpose(1, 2)},
+                   1);
     std::string names;
     for (unsigned int level = 0; level < coarse_meshes.size(); ++level)
       {
         names += "'" + coarse_meshes[level].name() + "', ";
-        if (coarse_meshes[level].name() == coarse_mesh)
+        if (coarse_meshes[level].name() == choice.coarse_mesh)
           result.prior = coarse[level];
       }
-    if (!coarse_mesh.empty() && !result.prior.defined())
+    if (!choice.coarse_mesh.empty() && !result.prior.defined())
       throw InputError(source,
                        "the coarse mesh",
-                       coarse_mesh,
+                       choice.coarse_mesh,
                        names + "or nothing");
     return result.slice(begin, end);
   }
@@ -117,7 +148,10 @@ namespace neuraldeal::performance
     };
     const auto  &points = data.input.points;
     OperatorData result;
-    result.input.fields = both(data.input.fields, data.input.fields);
+    auto         fields = data.input.fields.clone();
+    if (fields.size(1) > 1)
+      fields.select(1, 1).neg_();
+    result.input.fields = both(data.input.fields, fields);
     result.input.points =
       both(points,
            torch::stack({1. - points.select(2, 0), points.select(2, 1)}, 2));

@@ -80,20 +80,34 @@ namespace neuraldeal::performance
      */
     std::array<double, coarse_meshes.size() + 1> seconds;
 
+    /** What operators read and start from. */
+    struct Choice
+    {
+      /** The name of the mesh whose solution is the prior; "": none. */
+      std::string coarse_mesh;
+
+      /**
+       * Whether they are told, as two more channels, how far each point was
+       * moved from where it is around a circle with the radius 0.3. A program
+       * that moves the nodes of one mesh knows that; a cloud of points alone
+       * does not.
+       */
+      bool mesh_displacement;
+    };
+
     /**
-     * The samples @p begin, …, @p end − 1 for an operator with one input
-     * channel, the distance to the hole, and two output channels. What the
-     * displacement depends on is the geometry alone: it is in the points, and
-     * the distance says in each point what part of it is near.
+     * The samples @p begin, …, @p end − 1 for an operator with two output
+     * channels. The first input channel is the distance to the hole: what the
+     * displacement depends on is the geometry alone, which is in the points,
+     * and the distance says in each point what part of it is near.
      *
-     * @param coarse_mesh the name of the mesh whose solution is the prior; "":
-     * none.
-     * @throw InputError for other names; @p source names the parameter file.
+     * @throw InputError where there is no such coarse mesh; @p source names the
+     * parameter file.
      */
     OperatorData
     samples(const std::int64_t begin,
             const std::int64_t end,
-            const std::string &coarse_mesh,
+            const Choice      &choice,
             const std::string &source) const;
 
     /**
@@ -106,8 +120,9 @@ namespace neuraldeal::performance
 
   /**
    * @p data and its images under x → 1 − x, which are samples of the problem
-   * as well: the points are reflected, and the first component of the
-   * displacement changes its sign. Twice as many samples.
+   * as well: the points are reflected, and the first components of
+   * displacements, those of the mesh among them, change their sign. Twice as
+   * many samples.
    */
   OperatorData
   with_mirror_images(const OperatorData &data);

@@ -504,22 +504,34 @@ namespace
       ElasticityGenerator(small_set()).write(folder.path, ranks);
     MPI_Barrier(MPI_COMM_WORLD);
     const auto data = ElasticityData::read(name);
-    const auto some = data.samples(1, 4, "16x4, degree 1", "the test");
+    const auto some = data.samples(1, 4, {"16x4, degree 1", true}, "the test");
     EXPECT_EQ(some.size(), 3);
     EXPECT_EQ(distance(some.input.fields[0][0], data.distance[1]), 0.);
     EXPECT_EQ(distance(some.input.points[0], data.points[1]), 0.);
     EXPECT_EQ(distance(some.prior[0], data.coarse[0][1]), 0.);
     EXPECT_EQ(distance(some.target[0], data.solution[1]), 0.);
-    EXPECT_FALSE(data.samples(1, 4, "", "the test").prior.defined());
-    expect_sentence(message_of([&]() {
-                      data.samples(1, 4, "17x4, degree 1", "rows.json");
-                    }),
-                    {"rows.json", "17x4, degree 1", "16x4, degree 1"});
+    EXPECT_FALSE(data.samples(1, 4, {"", false}, "the test").prior.defined());
+    expect_sentence(
+      message_of([&]() {
+        data.samples(1, 4, {"17x4, degree 1", false}, "rows.json");
+      }),
+      {"rows.json", "17x4, degree 1", "16x4, degree 1"});
+
+    // The points were moved from those around a circle.
+    EXPECT_EQ(data.samples(1, 4, {"", false}, "the test").input.fields.size(1),
+              1);
+    const auto moved = [&](const ElasticityHole &hole) {
+      const ElasticityProblem problem(data.cloud);
+      return (problem.nodes(hole) - problem.nodes(ElasticityHole())).flatten(1);
+    };
+    EXPECT_LT(distance(some.input.fields[0].slice(0, 1, 3),
+                       moved(ElasticityHole::sample(11, 1))),
+              1e-6);
 
     const auto doubled = with_mirror_images(some);
     ASSERT_EQ(doubled.size(), 6);
-    EXPECT_FALSE(
-      with_mirror_images(data.samples(1, 4, "", "the test")).prior.defined());
+    EXPECT_FALSE(with_mirror_images(data.samples(1, 4, {"", false}, "the test"))
+                   .prior.defined());
     for (unsigned int i = 0; i < 3; ++i)
       {
         EXPECT_EQ(distance(doubled.target[i], some.target[i]), 0.);
@@ -537,6 +549,9 @@ namespace
                   1e-5);
         EXPECT_LT(distance(in_order(doubled.prior[i + 3]), solved({16, 4, 1})),
                   1e-5);
+        EXPECT_LT(distance(in_order(doubled.input.fields[i + 3].slice(0, 1, 3)),
+                           moved(hole).reshape({2, 5, 16})),
+                  1e-6);
         EXPECT_LT(distance(doubled.input.fields[i + 3][0],
                            hole.distance(
                              doubled.input.points[i + 3].to(torch::kFloat64))),

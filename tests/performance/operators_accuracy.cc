@@ -63,7 +63,7 @@ namespace
     if (quick)
       parameters.epochs = 2;
     auto model = std::make_shared<OperatorModel>(row.at("operator"),
-                                                 problem.shape(),
+                                                 problem.shape(row),
                                                  row.at("parameters"),
                                                  data.prior.defined(),
                                                  source,
