@@ -12,17 +12,6 @@ namespace neuraldeal
 {
   namespace
   {
-    Activation
-    activation_of(const nlohmann::json &given, const std::string &name)
-    {
-      const std::string activation = given["activation"];
-      if (activation == "GELU")
-        return Activation::gelu;
-      if (activation == "tanh")
-        return Activation::tanh;
-      throw InputError(name, "activation", activation, "one of: GELU, tanh");
-    }
-
     std::vector<ParameterDescription>
     descriptions(const bool has_trunk)
     {
@@ -69,7 +58,7 @@ namespace neuraldeal
       parameters.branch_layers = given["branch layers"];
       parameters.trunk_layers =
         given.value("trunk layers", parameters.trunk_layers);
-      parameters.activation = activation_of(given, name);
+      parameters.activation = activation_by_name(given["activation"], name);
       return parameters;
     }
   } // namespace
@@ -151,39 +140,19 @@ namespace neuraldeal
       coefficients(input.fields) / std::sqrt(double(settings.basis)); // [n, r]
     const long n = beta.size(0);
 
-    auto                      points       = input.points;
-    std::vector<std::int64_t> result_shape = {n, shape.out_channels, -1};
-    if (points.defined())
-      {
-        check_points(points, n, shape, name);
-        points = points.to(beta.options());
-      }
-    else
-      {
-        const auto grid = input.fields.sizes().slice(2);
-        if (long(grid.size()) != shape.dim)
-          throw InputError(
-            name,
-            "the shape of the fields",
-            shape_of(input.fields),
-            fmt::format("a grid in {} dimensions, or points beside the fields",
-                        shape.dim));
-        points          = grid_points(grid, beta.options());
-        result_shape    = input.fields.sizes().vec();
-        result_shape[1] = shape.out_channels;
-      }
+    const OutputPoints output(input, shape, beta.options(), name);
 
     // [Q, r·out] → [r, out·Q], and the same for each sample
-    const bool is_shared = points.dim() == 2;
+    const bool is_shared = output.coordinates.dim() == 2;
     const auto phi =
-      trunk->forward(points)
+      trunk->forward(output.coordinates)
         .reshape({is_shared ? 1 : n, -1, settings.basis, shape.out_channels})
         .permute({0, 2, 3, 1})
         .reshape({is_shared ? 1 : n, settings.basis, -1});
     const auto sum =
       is_shared ? torch::mm(beta, phi[0]) : torch::bmm(beta.unsqueeze(1), phi);
     return (sum.reshape({n, shape.out_channels, -1}) + bias)
-      .reshape(result_shape);
+      .reshape(output.field_shape);
   }
 
 

@@ -1,6 +1,7 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/operators/feature_layers.h>
 
 #include <cmath>
@@ -84,6 +85,18 @@ namespace neuraldeal
   normalized_features(const torch::Tensor &rows)
   {
     return at::layer_norm(rows, rows.sizes().slice(rows.dim() - 1));
+  }
+
+
+
+  Activation
+  activation_by_name(const std::string &name, const std::string &source)
+  {
+    if (name == "GELU")
+      return Activation::gelu;
+    if (name == "tanh")
+      return Activation::tanh;
+    throw InputError(source, "activation", name, "one of: GELU, tanh");
   }
 
 

@@ -7,6 +7,7 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace neuraldeal
@@ -75,6 +76,13 @@ namespace neuraldeal
     gelu,
     tanh
   };
+
+  /**
+   * The one called "GELU" or "tanh".
+   * @throw InputError naming @p source for another @p name.
+   */
+  Activation
+  activation_by_name(const std::string &name, const std::string &source);
 
   /** A multilayer perceptron on the features of every row. */
   class FeatureNetwork : public torch::nn::Module

@@ -4,6 +4,7 @@
 #include <neuraldeal/surrogates/operators/attention_operator.h>
 #include <neuraldeal/surrogates/operators/deep_onet.h>
 #include <neuraldeal/surrogates/operators/fourier_operator.h>
+#include <neuraldeal/surrogates/operators/latent_ode.h>
 #include <neuraldeal/surrogates/operators/neural_operator.h>
 #include <torch/utils.h>
 
@@ -15,6 +16,7 @@ namespace neuraldeal
     AttentionOperator::register_type();
     DeepONet::register_type();
     FourierOperator::register_type();
+    LatentODE::register_type();
     PODDeepONet::register_type();
   }
 

@@ -47,6 +47,16 @@ namespace neuraldeal
     /** [n, in, …] → [n, out, …] on the same grid or points. */
     virtual torch::Tensor
     forward(const OperatorInput &input) = 0;
+
+    /**
+     * Whether forward() does the same operations at every call, so that a GPU
+     * can record them: not so where the host looks at values and decides.
+     */
+    virtual bool
+    is_recordable() const
+    {
+      return true;
+    }
   };
 
 

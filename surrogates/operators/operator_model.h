@@ -80,6 +80,13 @@ namespace neuraldeal
     torch::Tensor
     forward(const OperatorData &data);
 
+    /** As NeuralOperator says. */
+    bool
+    is_recordable() const
+    {
+      return network->is_recordable();
+    }
+
     /** Put weights, scales and parameters into @p file. */
     void
     save(ModelFile &file) const;

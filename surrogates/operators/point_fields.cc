@@ -71,6 +71,34 @@ namespace neuraldeal
 
 
 
+  OutputPoints::OutputPoints(const OperatorInput        &input,
+                             const OperatorShape        &shape,
+                             const torch::TensorOptions &options,
+                             const std::string          &operator_name)
+  {
+    const long n = input.fields.size(0);
+    if (input.points.defined())
+      {
+        check_points(input.points, n, shape, operator_name);
+        coordinates = input.points.to(options);
+        field_shape = {n, shape.out_channels, coordinates.size(-2)};
+        return;
+      }
+    const auto grid = input.fields.sizes().slice(2);
+    if (long(grid.size()) != shape.dim)
+      throw InputError(
+        operator_name,
+        "the shape of the fields",
+        shape_of(input.fields),
+        fmt::format("a grid in {} dimensions, or points beside the fields",
+                    shape.dim));
+    coordinates    = grid_points(grid, options);
+    field_shape    = input.fields.sizes().vec();
+    field_shape[1] = shape.out_channels;
+  }
+
+
+
   PointFields::PointFields(const OperatorInput &input,
                            const OperatorShape &shape,
                            const std::string   &operator_name)

@@ -54,6 +54,26 @@ namespace neuraldeal
 
 
 
+  /** Where the output is wanted, by operators that give it anywhere. */
+  struct OutputPoints
+  {
+    /**
+     * The points of @p input, which need not be those of its fields, or those
+     * of its grid.
+     * @throw InputError for points that do not fit @p shape, and without points
+     * for fields that are not on a grid.
+     */
+    OutputPoints(const OperatorInput        &input,
+                 const OperatorShape        &shape,
+                 const torch::TensorOptions &options,
+                 const std::string          &operator_name);
+
+    torch::Tensor             coordinates; ///< [Q, d] or [n, Q, d]
+    std::vector<std::int64_t> field_shape; ///< [n, out, Q] or [n, out, s …]
+  };
+
+
+
   /** @throw InputError unless @p fields are [n, in, …] with at least one
    * further index. */
   void

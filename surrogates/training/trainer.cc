@@ -167,7 +167,8 @@ namespace neuraldeal
                 optimizer_options(parameters))
     , captured([this]() { step(); },
                weights.values().device(),
-               parameters.capture && communicator.size == 1)
+               parameters.capture && communicator.size == 1 &&
+                 model->is_recordable())
   {
     const long share = parameters.batch_size / communicator.size;
     const auto whole = weights.values().options().dtype(torch::kInt64);
