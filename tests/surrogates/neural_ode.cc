@@ -7,6 +7,7 @@
 #include <neuraldeal/surrogates/operators/neural_ode.h>
 #include <torch/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -58,28 +59,31 @@ namespace
     {
       const auto hidden = torch::tanh(torch::mm(z, in.t()) +
                                       torch::mm(context, from.t()) + t * time);
-      watch(hidden);
+      if (is_watched)
+        watch(hidden);
       return torch::mm(hidden, out.t());
     }
 
     /** Hidden values, which autograd keeps where it records, still alive. */
     long
-    n_alive() const
+    n_alive()
     {
-      long result = 0;
-      for (const auto &storage : made)
-        if (!storage.expired())
-          ++result;
-      return result;
+      made.erase(std::remove_if(made.begin(),
+                                made.end(),
+                                [](const auto &storage) {
+                                  return storage.expired();
+                                }),
+                 made.end());
+      return made.size();
     }
 
-    long most_alive = 0, n_calls = 0;
+    bool is_watched = false;
+    long most_alive = 0;
 
   private:
     void
     watch(const torch::Tensor &tensor)
     {
-      ++n_calls;
       made.push_back(tensor.storage().getWeakStorageImpl());
       most_alive = std::max(most_alive, n_alive());
     }
@@ -208,7 +212,7 @@ namespace
     const auto field = std::make_shared<SmallNetwork>(3, 2, 0.7);
     for (const auto gradients : {ODEGradients::adjoint, ODEGradients::steps})
       {
-        Differentiated here(field, gradients, 1e-11);
+        Differentiated here(field, gradients, 1e-10);
         // Along three directions, by the quotient of fourth order.
         for (std::uint64_t k = 0; k < 3; ++k)
           {
@@ -228,7 +232,7 @@ namespace
                                                        here.start,
                                                        here.context,
                                                        some_times,
-                                                       tolerance(1e-11),
+                                                       tolerance(1e-10),
                                                        gradients,
                                                        "test");
                   const auto               loss =
@@ -239,7 +243,7 @@ namespace
                   moved(-h, i);
                   return loss;
                 };
-                const double h        = 1e-2;
+                const double h        = 2e-3;
                 const double quotient = (8. * (loss_at(h) - loss_at(-h)) -
                                          (loss_at(2. * h) - loss_at(-2. * h))) /
                                         (12. * h);
@@ -332,8 +336,9 @@ namespace
       std::size_t n_nodes;
     };
     const auto count = [](const ODEGradients gradients, const double accuracy) {
-      const auto field = std::make_shared<SmallNetwork>(3, 2, 0.7);
-      const auto start = random_normal({5, 3}, 610).requires_grad_(true);
+      const auto field  = std::make_shared<SmallNetwork>(3, 2, 0.7);
+      field->is_watched = true;
+      const auto start  = random_normal({5, 3}, 610).requires_grad_(true);
       DormandPrince::Course course;
       Count                 result;
       const auto            states = solve_neural_ode(field,
@@ -412,8 +417,7 @@ namespace
                                            tolerance(1e-6),
                                            ODEGradients::adjoint,
                                            "test");
-      if (broken)
-        EXPECT_TRUE(states[2].isnan().all().item<bool>());
+      EXPECT_EQ(states[2].isnan().all().item<bool>(), broken);
       return std::make_pair(states.detach(),
                             torch::autograd::grad({states.square().sum()},
                                                   {start})[0]);

@@ -9,7 +9,7 @@
 
 #include <cmath>
 
-#include "test_tools.h"
+#include "solution_operators.h"
 
 namespace
 {
@@ -21,27 +21,6 @@ namespace
                                 {"modes", 4},
                                 {"padding", 0.},
                                 {"mixing layers", false}};
-
-  /** u with −u'' + u = f on a circle of length one: multiples of cos, sin. */
-  OperatorData
-  periodic_problems(const long n, const long s, const std::uint64_t number)
-  {
-    const auto x = torch::arange(s, torch::kFloat64) * (2. * M_PI / double(s));
-    const auto amplitudes = random_normal({n, 3, 2}, number);
-    auto       f = torch::zeros({n, s}, torch::kFloat64), u = f.clone();
-    for (long k = 1; k <= 3; ++k)
-      {
-        const auto part =
-          amplitudes.select(1, k - 1).slice(1, 0, 1) * (double(k) * x).cos() +
-          amplitudes.select(1, k - 1).slice(1, 1, 2) * (double(k) * x).sin();
-        f += part;
-        u += part / (1. + std::pow(2. * M_PI * double(k), 2));
-      }
-    OperatorData data;
-    data.input.fields = f.unsqueeze(1);
-    data.target       = u.unsqueeze(1);
-    return data;
-  }
 
   std::shared_ptr<OperatorModel>
   make_model(const OperatorData &data, const std::uint64_t seed = 7)
@@ -195,25 +174,6 @@ namespace
       step();
     EXPECT_EQ(calls, 5);
     EXPECT_FALSE(CapturedStep::possible(torch::kCPU));
-  }
-
-
-
-  TEST(Trainer, LearnsASolutionOperator)
-  {
-    const auto training   = periodic_problems(64, 16, 71),
-               test       = periodic_problems(32, 16, 72);
-    const auto model      = make_model(training);
-    auto       parameters = few_epochs();
-    parameters.epochs     = 150;
-    parameters.average    = 0.98;
-    Trainer trainer(model, training, {}, relative_l2(), {}, parameters);
-    trainer.run(false);
-    EXPECT_EQ(long(trainer.history().size()), 150);
-    EXPECT_LT(trainer.evaluate(test), 0.02);
-
-    // and on a grid that it has not seen
-    EXPECT_LT(trainer.evaluate(periodic_problems(32, 40, 73)), 0.05);
   }
 
 
