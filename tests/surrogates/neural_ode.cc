@@ -1,6 +1,7 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/exceptions.h>
@@ -278,6 +279,12 @@ namespace
         EXPECT_GT(adjoint.distance_to(steps), 0.);
         EXPECT_LT(adjoint.distance_to(exact), 0.3 * last);
         last = adjoint.distance_to(exact);
+        const auto exponent =
+          std::to_string(std::lround(-std::log10(accuracy)));
+        RecordProperty("adjoint_error_1e-" + exponent,
+                       fmt::format("{:.1e}", last));
+        RecordProperty("adjoint_against_steps_1e-" + exponent,
+                       fmt::format("{:.1e}", adjoint.distance_to(steps)));
       }
   }
 
@@ -372,6 +379,12 @@ namespace
     EXPECT_EQ(kept.n_steps, many.n_steps);
     EXPECT_GE(kept.alive_after, 6 * kept.n_steps);
     EXPECT_GT(kept.n_nodes, 100 * many.n_nodes);
+    RecordProperty("steps",
+                   fmt::format("{} and {}", few.n_steps, many.n_steps));
+    RecordProperty("nodes",
+                   fmt::format("{} and {}", many.n_nodes, kept.n_nodes));
+    RecordProperty("alive",
+                   fmt::format("{} and {}", many.most_alive, kept.alive_after));
   }
 
 
