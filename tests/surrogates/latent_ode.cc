@@ -220,6 +220,12 @@ namespace
     RecordProperty("relative_error_elsewhere", std::to_string(error_elsewhere));
     EXPECT_LT(error, 0.05);
     EXPECT_LT(error_elsewhere, 0.05);
+
+    // A file keeps all of it, the times included.
+    ModelFile file;
+    model->save(file);
+    EXPECT_TRUE(torch::equal(OperatorModel::load(file)->forward(elsewhere),
+                             model->forward(elsewhere)));
   }
 
 
