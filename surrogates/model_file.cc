@@ -27,12 +27,73 @@ namespace neuraldeal
                                                  {"I64", torch::kInt64, 8},
                                                  {"U8", torch::kUInt8, 1}}};
 
-    /** A header is a few kilobytes; more than this is a damaged length. */
-    constexpr std::uint64_t max_header_bytes = 1u << 24;
+    /**
+     * A header is a few kilobytes; more than this is a damaged length. What a
+     * parser makes of a text takes up to thirty times its memory.
+     */
+    constexpr std::uint64_t max_header_bytes = 1u << 20;
+
+    /**
+     * Whoever copies or writes a JSON document calls himself for each of its
+     * levels, and a hundred thousand of them overflow the stack. No document
+     * of this project has more than a handful.
+     */
+    constexpr int max_depth = 64;
 
     /** No tensor of this project has more extents, or larger strides. */
     constexpr std::size_t   max_dimension = 8;
     constexpr std::uint64_t max_stride    = std::uint64_t(1) << 48;
+
+    /**
+     * The JSON document in @p text.
+     * @throw FileError where it has too many levels, and
+     * nlohmann::json::exception where it is none.
+     */
+    nlohmann::json
+    parse_json(const std::string &text, const std::string &filename)
+    {
+      const auto look =
+        [&](const int depth, nlohmann::json::parse_event_t, nlohmann::json &) {
+          if (depth > max_depth)
+            throw FileError(filename,
+                            "this is no undamaged model file: its header has "
+                            "more than " +
+                              std::to_string(max_depth) + " levels");
+          return true;
+        };
+      return nlohmann::json::parse(text, look);
+    }
+
+
+
+    /** What a file says, as it can stand in a sentence. */
+    std::string
+    quoted(const std::string &text)
+    {
+      std::string result = "'";
+      for (const char c : text.substr(0, 60))
+        result += static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
+      return result + (text.size() > 60 ? "…'" : "'");
+    }
+
+
+
+    /** A list of integers; −1 in the place of what is none, or too large. */
+    std::vector<std::int64_t>
+    integers(const nlohmann::json &list)
+    {
+      if (!list.is_array())
+        return {-1};
+      std::vector<std::int64_t> result;
+      for (const auto &number : list)
+        result.push_back(
+          number.is_number_integer() ?
+            std::max<std::int64_t>(number.get<std::int64_t>(), -1) :
+            -1);
+      return result;
+    }
+
+
 
     /** Continue the checksum @p start with a header that has none yet. */
     std::uint64_t
@@ -95,6 +156,12 @@ namespace neuraldeal
     header["__metadata__"]["checksum"] =
       hexadecimal(checksum_of_header(header, checksum));
     std::string text = header.dump();
+    if (text.size() > max_header_bytes)
+      throw FileError(filename,
+                      "its names and its JSON document take " +
+                        std::to_string(text.size()) +
+                        " bytes where a header may have " +
+                        std::to_string(max_header_bytes));
     text.resize((text.size() + 7) / 8 * 8, ' ');
 
     const std::string temporary = filename + ".tmp";
@@ -146,10 +213,10 @@ namespace neuraldeal
     result.filename = filename;
     try
       {
-        auto       header = nlohmann::json::parse(text);
+        auto       header = parse_json(text, filename);
         const auto stored = header.at("__metadata__");
         result.metadata =
-          nlohmann::json::parse(stored.at("neural.deal").get<std::string>());
+          parse_json(stored.at("neural.deal").get<std::string>(), filename);
 
         for (const auto &[name, entry] : header.items())
           if (name != "__metadata__")
@@ -161,11 +228,10 @@ namespace neuraldeal
                                                return t.name == type_name;
                                              });
               if (type == data_types.end())
-                fail("tensor '" + name + "' has the type " + type_name);
-              const auto shape =
-                entry.at("shape").get<std::vector<std::int64_t>>();
-              const auto offsets =
-                entry.at("data_offsets").get<std::array<std::uint64_t, 2>>();
+                fail("tensor " + quoted(name) + " has the type " +
+                     quoted(type_name));
+              const auto shape   = integers(entry.at("shape"));
+              const auto offsets = integers(entry.at("data_offsets"));
 
               // Nothing is allocated before the sizes are known to agree
               // with the bytes that are there.
@@ -174,14 +240,16 @@ namespace neuraldeal
                 {
                   if (n < 0 || shape.size() > max_dimension ||
                       (n > 0 && stride > max_stride / n))
-                    fail("tensor '" + name + "' has an absurd shape");
+                    fail("tensor " + quoted(name) + " has an absurd shape");
                   numel *= n;
                   stride *= std::max<std::int64_t>(n, 1);
                 }
-              if (offsets[0] != expected_offset || offsets[1] > data_bytes ||
+              if (offsets.size() != 2 || offsets[0] != long(expected_offset) ||
                   offsets[1] < offsets[0] ||
-                  offsets[1] - offsets[0] != numel * type->bytes)
-                fail("tensor '" + name + "' lies outside the file's data");
+                  std::uint64_t(offsets[1]) > data_bytes ||
+                  std::uint64_t(offsets[1] - offsets[0]) != numel * type->bytes)
+                fail("tensor " + quoted(name) +
+                     " lies outside the file's data");
               expected_offset = offsets[1];
 
               auto tensor = torch::empty(shape, type->type);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "model_file_fuzzer.h"
 #include "test_tools.h"
 
 namespace
@@ -353,6 +354,65 @@ namespace
     expect_refused(folder / "file", with(entry("F64", {2}, {0, 16})));
 
     EXPECT_LT(peak_memory() - before, 1e8);
+  }
+
+
+
+  // See model_file_fuzzer.h; fuzz_model_file goes on from here.
+  TEST(ModelFile, Fuzzed)
+  {
+    const TemporaryFolder folder;
+    ModelFileFuzzer       fuzzer(1, folder.name());
+    const double          before  = peak_memory();
+    long                  read    = 0;
+    const unsigned int    n_files = 3000;
+    for (unsigned int i = 0; i < n_files; ++i)
+      try
+        {
+          read += fuzzer.execute(i) == ModelFileFuzzer::Outcome::read;
+        }
+      catch (const std::exception &exception)
+        {
+          FAIL() << "mutation " << i << ": " << exception.what();
+        }
+    // The mutations reach all of the reader, behind the checksum as well.
+    EXPECT_GT(read, n_files / 100);
+    EXPECT_LT(read, n_files / 2);
+    EXPECT_GE(fuzzer.reasons.size(), 8u);
+    EXPECT_GT(fuzzer.largest, 1u << 20);
+    EXPECT_LT(peak_memory() - before, 4. * double(fuzzer.largest) + 6.4e7);
+  }
+
+
+
+  // Levels that would overflow a stack when the document is copied.
+  TEST(ModelFile, DeepDocumentsAreRefused)
+  {
+    const TemporaryFolder folder;
+    ModelFile             file;
+    for (int level = 0; level < 40; ++level)
+      file.metadata = {{"a", file.metadata}};
+    file.write(folder / "model");
+    EXPECT_TRUE(same(ModelFile::read(folder / "model"), file));
+    for (int level = 0; level < 40; ++level)
+      file.metadata = {{"a", file.metadata}};
+    file.write(folder / "model");
+    expect_sentence(message_of<FileError>(
+                      [&]() { ModelFile::read(folder / "model"); }),
+                    {folder / "model", "levels"});
+  }
+
+
+
+  TEST(ModelFile, LargeHeadersAreNotWritten)
+  {
+    const TemporaryFolder folder;
+    ModelFile             file;
+    file.metadata["text"] = std::string(1 << 20, 'x');
+    expect_sentence(message_of<FileError>(
+                      [&]() { file.write(folder / "model"); }),
+                    {folder / "model", "bytes"});
+    EXPECT_FALSE(std::filesystem::exists(folder / "model"));
   }
 
 
