@@ -41,22 +41,26 @@ namespace neuraldeal
     const auto projected = torch::mm(eigenvectors.t(), moments).square();
     const long n_outputs = squares.size(0);
 
+    // Σ y² − |A^(−1/2) Φᵀ y|² of every output, with the eigenvalues of A.
+    const auto residual_of = [&](const torch::Tensor &shifted) {
+      return (squares - (projected / shifted.unsqueeze(1)).sum(0))
+        .clamp_min(1e-300);
+    };
+
     // Minus twice the log evidence, up to a constant, at λ = exp(t).
     const auto cost = [&](const double t) {
-      const double l = std::exp(t);
-      const auto   residual =
-        (squares - (projected / (d + l).unsqueeze(1)).sum(0)).clamp_min(1e-300);
+      const double l        = std::exp(t);
+      const auto   residual = residual_of(d + l);
       return n_rows * residual.log().sum().item<double>() +
              n_outputs * ((d + l).log().sum().item<double>() - d.size(0) * t);
     };
 
     // Its derivative by t.
     const auto slope = [&](const double t) {
-      const double l       = std::exp(t);
-      const auto   shifted = (d + l).unsqueeze(1);
-      const auto   residual =
-        (squares - (projected / shifted).sum(0)).clamp_min(1e-300);
-      const auto growth = (projected / shifted.square()).sum(0);
+      const double l        = std::exp(t);
+      const auto   shifted  = d + l;
+      const auto   residual = residual_of(shifted);
+      const auto   growth = (projected / shifted.square().unsqueeze(1)).sum(0);
       return l * (n_rows * (growth / residual).sum().item<double>() +
                   n_outputs * (1. / shifted).sum().item<double>()) -
              n_outputs * d.size(0);

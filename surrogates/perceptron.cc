@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/perceptron.h>
+#include <neuraldeal/surrogates/training/adamw.h>
+#include <neuraldeal/surrogates/training/parameter_vector.h>
 #include <neuraldeal/surrogates/training/schedules.h>
-#include <torch/optim/adamw.h>
 
 #include <algorithm>
 #include <cmath>
@@ -75,44 +76,47 @@ namespace neuraldeal
     for (auto &parameter : parameters)
       parameter.requires_grad_(true);
 
-    torch::optim::AdamW optimizer(parameters,
-                                  torch::optim::AdamWOptions(
-                                    options.learning_rate)
-                                    .weight_decay(options.weight_decay)
-                                    .eps(options.epsilon));
-
     const long n_rows     = inputs.size(0);
     const long batch_size = std::min(options.batch_size, n_rows);
     const long n_batches  = n_rows / batch_size;
-    double     loss_sum   = 0;
-    for (long epoch = 0, step = 0; epoch < options.epochs; ++epoch)
+    const long n_steps    = options.epochs * n_batches;
+    auto       rates      = torch::empty({n_steps}, torch::kFloat64);
+    for (long step = 0; step < n_steps; ++step)
+      rates.data_ptr<double>()[step] =
+        one_cycle(options.learning_rate, step, n_steps);
+    AdamW::Options choices;
+    choices.weight_decay = options.weight_decay;
+    choices.epsilon      = options.epsilon;
+    const ParameterVector weights(parameters);
+    AdamW                 optimizer(weights.values(), rates, choices);
+
+    double loss_sum = 0;
+    for (long epoch = 0; epoch < options.epochs; ++epoch)
       {
         auto                      order = random.permutation(n_rows);
         std::vector<std::int64_t> indices(order.begin(), order.end());
         const auto shuffled = torch::tensor(indices, torch::kInt64);
         loss_sum            = 0;
-        for (long batch = 0; batch < n_batches; ++batch, ++step)
+        for (long batch = 0; batch < n_batches; ++batch)
           {
             const auto rows =
               shuffled.slice(0, batch * batch_size, (batch + 1) * batch_size);
-            static_cast<torch::optim::AdamWOptions &>(
-              optimizer.param_groups()[0].options())
-              .lr(one_cycle(options.learning_rate,
-                            step,
-                            options.epochs * n_batches));
             const auto difference =
               torch::mm(features(inputs.index_select(0, rows)), output) -
               outputs.index_select(0, rows);
             const auto loss = difference.square().sum(1).mean();
-            optimizer.zero_grad();
+            weights.gradients().zero_();
             loss.backward();
-            optimizer.step();
+            optimizer.step(weights.gradients());
             loss_sum += loss.item<double>();
           }
       }
 
     for (auto &parameter : parameters)
-      parameter.requires_grad_(false);
+      {
+        parameter.requires_grad_(false);
+        parameter.mutable_grad() = torch::Tensor();
+      }
     return loss_sum / n_batches;
   }
 

@@ -6,14 +6,19 @@
 namespace neuraldeal
 {
   ParameterVector::ParameterVector(torch::nn::Module &module)
+    : ParameterVector(module.parameters())
+  {}
+
+
+
+  ParameterVector::ParameterVector(const std::vector<torch::Tensor> &parameters)
   {
     constexpr long alignment = 32;
     const auto     round_up  = [](const long i) {
       return (i + alignment - 1) / alignment * alignment;
     };
 
-    const auto parameters = module.parameters();
-    long       size       = 0;
+    long size = 0;
     for (const auto &parameter : parameters)
       {
         n += parameter.numel();
@@ -33,7 +38,9 @@ namespace neuraldeal
         view(all_values).copy_(parameter.detach());
         parameter.set_data(view(all_values));
         parameter.mutable_grad() = view(all_gradients);
-        begin += round_up(parameter.numel());
+        const long end           = begin + round_up(parameter.numel());
+        all_parts.push_back({parameter, begin, end});
+        begin = end;
       }
   }
 } // namespace neuraldeal

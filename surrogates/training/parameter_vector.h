@@ -26,6 +26,9 @@ namespace neuraldeal
   public:
     explicit ParameterVector(torch::nn::Module &module);
 
+    /** The same for tensors of weights, leaves that require a gradient. */
+    explicit ParameterVector(const std::vector<torch::Tensor> &parameters);
+
     /** [P] */
     const torch::Tensor &
     values() const
@@ -47,9 +50,24 @@ namespace neuraldeal
       return n;
     }
 
+    /** One of the weights, and where it stands in the vectors. */
+    struct Part
+    {
+      torch::Tensor parameter;
+      long          begin, end; ///< the gap behind it included
+    };
+
+    /** In the order of the module's parameters, without gaps. */
+    const std::vector<Part> &
+    parts() const
+    {
+      return all_parts;
+    }
+
   private:
-    torch::Tensor all_values, all_gradients;
-    long          n = 0;
+    torch::Tensor     all_values, all_gradients;
+    std::vector<Part> all_parts;
+    long              n = 0;
   };
 } // namespace neuraldeal
 
