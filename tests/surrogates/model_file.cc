@@ -365,7 +365,7 @@ namespace
     ModelFileFuzzer       fuzzer(1, folder.name());
     const double          before  = peak_memory();
     long                  read    = 0;
-    const unsigned int    n_files = 3000;
+    const unsigned int    n_files = 2000;
     for (unsigned int i = 0; i < n_files; ++i)
       try
         {
