@@ -14,33 +14,106 @@
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <sstream>
 #include <thread>
 
 namespace neuraldeal
 {
+  namespace
+  {
+    /** Calls @p reduce on the pieces of a tensor: counts of MPI are int. */
+    void
+    in_pieces(
+      const torch::Tensor                                              &tensor,
+      const std::function<void(void *, const int, const MPI_Datatype)> &reduce)
+    {
+      constexpr std::int64_t piece = 1 << 27;
+      AssertThrow(tensor.is_contiguous() && tensor.device().is_cpu(),
+                  dealii::ExcInternalError());
+      const auto data      = static_cast<char *>(tensor.data_ptr());
+      const bool is_double = tensor.scalar_type() == torch::kFloat64;
+      AssertThrow(is_double || tensor.scalar_type() == torch::kFloat32,
+                  dealii::ExcNotImplemented());
+      for (std::int64_t begin = 0; begin < tensor.numel(); begin += piece)
+        reduce(data + begin * tensor.element_size(),
+               std::min(piece, tensor.numel() - begin),
+               is_double ? MPI_DOUBLE : MPI_FLOAT);
+    }
+
+
+
+    /** MPI_Iallreduce of the pieces of a tensor. */
+    class PendingReduction : public Communicator::PendingSum
+    {
+    public:
+      PendingReduction(const torch::Tensor &tensor, const MPI_Comm communicator)
+        : tensor(tensor)
+      {
+        in_pieces(tensor,
+                  [&](void *data, const int n, const MPI_Datatype type) {
+                    requests.emplace_back();
+                    MPI_Iallreduce(MPI_IN_PLACE,
+                                   data,
+                                   n,
+                                   type,
+                                   MPI_SUM,
+                                   communicator,
+                                   &requests.back());
+                  });
+      }
+
+      // MPI writes to the tensor until the end.
+      ~PendingReduction() override
+      {
+        PendingReduction::wait();
+      }
+
+      bool
+      test() override
+      {
+        int done = 0;
+        MPI_Testall(requests.size(),
+                    requests.data(),
+                    &done,
+                    MPI_STATUSES_IGNORE);
+        return done != 0;
+      }
+
+      void
+      wait() override
+      {
+        MPI_Waitall(requests.size(), requests.data(), MPI_STATUSES_IGNORE);
+      }
+
+    private:
+      const torch::Tensor      tensor; ///< keeps the memory
+      std::vector<MPI_Request> requests;
+    };
+  } // namespace
+
+
+
   Communicator
   mpi_communicator(const MPI_Comm communicator)
   {
     Communicator result;
     MPI_Comm_rank(communicator, &result.rank);
     MPI_Comm_size(communicator, &result.size);
-    if (result.size > 1)
-      result.sum = [communicator](torch::Tensor &tensor) {
-        // In pieces: MPI counts are int.
-        constexpr std::int64_t piece = 1 << 27;
-        AssertThrow(tensor.is_contiguous(), dealii::ExcInternalError());
-        const auto data      = static_cast<char *>(tensor.data_ptr());
-        const bool is_double = tensor.scalar_type() == torch::kFloat64;
-        AssertThrow(is_double || tensor.scalar_type() == torch::kFloat32,
-                    dealii::ExcNotImplemented());
-        for (std::int64_t begin = 0; begin < tensor.numel(); begin += piece)
-          MPI_Allreduce(MPI_IN_PLACE,
-                        data + begin * tensor.element_size(),
-                        std::min(piece, tensor.numel() - begin),
-                        is_double ? MPI_DOUBLE : MPI_FLOAT,
-                        MPI_SUM,
-                        communicator);
+    if (result.size == 1)
+      return result;
+    result.sum = [communicator](torch::Tensor &tensor) {
+      in_pieces(tensor, [&](void *data, const int n, const MPI_Datatype type) {
+        MPI_Allreduce(MPI_IN_PLACE, data, n, type, MPI_SUM, communicator);
+      });
+    };
+    // LibTorch runs the backward pass on a GPU, and what it calls, in a thread
+    // of its own.
+    int threads = MPI_THREAD_SINGLE;
+    MPI_Query_thread(&threads);
+    if (threads >= MPI_THREAD_SERIALIZED)
+      result.start_sum = [communicator](const torch::Tensor &tensor) {
+        return std::make_unique<PendingReduction>(tensor, communicator);
       };
     return result;
   }

@@ -14,7 +14,13 @@
 
 namespace neuraldeal
 {
-  /** The processes of @p communicator as the surrogates room sees them. */
+  /**
+   * The processes of @p communicator as the surrogates room sees them. Sums
+   * are MPI_Allreduce, those that are started MPI_Iallreduce; on more than two
+   * ranks these may round differently. The latter need an MPI with
+   * MPI_THREAD_SERIALIZED, which deal.II's MPI_InitFinalize asks for, and are
+   * absent without it.
+   */
   Communicator
   mpi_communicator(const MPI_Comm communicator);
 

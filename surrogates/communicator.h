@@ -7,6 +7,8 @@
 #include <torch/types.h>
 
 #include <functional>
+#include <memory>
+#include <string>
 
 namespace neuraldeal
 {
@@ -28,6 +30,34 @@ namespace neuraldeal
     /** Replace the contiguous CPU tensor by its sum over all ranks. */
     std::function<void(torch::Tensor &)> sum = [](torch::Tensor &) {};
 
+    /** A sum that has been started. */
+    class PendingSum
+    {
+    public:
+      virtual ~PendingSum() = default;
+
+      /**
+       * Let it get on, without waiting.
+       * @return whether it has ended.
+       */
+      virtual bool
+      test() = 0;
+
+      /** Until it has ended. */
+      virtual void
+      wait() = 0;
+    };
+
+    /**
+     * Start what sum() does, and return; empty where this is not possible.
+     * The tensor, which shares its memory with the caller's, must be left
+     * alone until the sum has ended, and the sum must be waited for. All
+     * ranks start the same sums in the same order, with no sum() from the
+     * first start to the last wait. It may be called by another thread than
+     * the main one, but by one at a time.
+     */
+    std::function<std::unique_ptr<PendingSum>(const torch::Tensor &)> start_sum;
+
     /** Whether the unit of work @p unit is this rank's. */
     bool
     owns(const long unit) const
@@ -35,6 +65,13 @@ namespace neuraldeal
       return unit % size == rank;
     }
   };
+
+  /**
+   * The string of the lowest rank that has one which is not empty; empty if
+   * there is none. Every rank of @p communicator has to call it.
+   */
+  std::string
+  first_message(const std::string &message, const Communicator &communicator);
 } // namespace neuraldeal
 
 #endif

@@ -68,19 +68,20 @@ namespace neuraldeal::compat
 
 
   /**
-   * Products of matrices in bfloat16 while it lives, if @p active. (From 2.4
-   * on the functions take the device.)
+   * Products of matrices in @p type, bfloat16 or float16, while it lives, if
+   * @p active. (From 2.4 on the functions take the device.)
    */
   class Autocast
   {
   public:
-    Autocast(const torch::Device &device, const bool active)
+    Autocast(const torch::Device &device,
+             const bool           active,
+             const torch::Dtype   type = torch::kBFloat16)
       : device(device.type())
       , active(active)
     {
       if (!active)
         return;
-      const auto type = torch::kBFloat16;
 #if TORCH_VERSION_MAJOR > 2 || \
   (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
       at::autocast::set_autocast_dtype(this->device, type);

@@ -4,6 +4,8 @@
 #include <neuraldeal/surrogates/training/adamw.h>
 #include <torch/utils.h>
 
+#include <vector>
+
 namespace neuraldeal
 {
   AdamW::AdamW(const torch::Tensor &values,
@@ -22,10 +24,31 @@ namespace neuraldeal
 
 
   void
-  AdamW::step(const torch::Tensor &gradients)
+  AdamW::step(const torch::Tensor &gradients, const torch::Tensor &skip)
   {
     const torch::NoGradGuard no_gradients;
-    const auto               rate =
+    if (!skip.defined())
+      {
+        take_step(gradients);
+        return;
+      }
+    // Factors of zero would not do: zero times infinity is none.
+    const std::vector<torch::Tensor> all = {
+      values, state, first, second, average};
+    std::vector<torch::Tensor> before;
+    for (const auto &tensor : all)
+      before.push_back(tensor.clone());
+    take_step(gradients);
+    for (std::size_t i = 0; i < all.size(); ++i)
+      all[i].copy_(torch::where(skip, before[i], all[i]));
+  }
+
+
+
+  void
+  AdamW::take_step(const torch::Tensor &gradients)
+  {
+    const auto rate =
       learning_rates.index_select(0,
                                   state.clamp_max(learning_rates.size(0) - 1));
     state.add_(1);

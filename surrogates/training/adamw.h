@@ -42,9 +42,15 @@ namespace neuraldeal
           const torch::Tensor &learning_rates,
           const Options       &options);
 
-    /** One step along @p gradients, [P], which are clipped in place. */
+    /**
+     * One step along @p gradients, [P], which are clipped in place.
+     * @param skip [1] bool on the device of the weights: where it is true, all
+     * is left bit for bit as it was, the number of the step included. It is
+     * not looked at by the host. May be undefined.
+     */
     void
-    step(const torch::Tensor &gradients);
+    step(const torch::Tensor &gradients,
+         const torch::Tensor &skip = torch::Tensor());
 
     /** The averaged weights a, or the weights where there is no average. */
     const torch::Tensor &
@@ -81,6 +87,10 @@ namespace neuraldeal
     set_state(const State &other);
 
   private:
+    /** step() without a choice. */
+    void
+    take_step(const torch::Tensor &gradients);
+
     const Options options;
     torch::Tensor values, learning_rates;
     torch::Tensor state; ///< t, [1] int64

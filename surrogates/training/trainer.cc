@@ -11,6 +11,7 @@
 #include <torch/utils.h>
 
 #include <cmath>
+#include <exception>
 #include <limits>
 
 namespace neuraldeal
@@ -44,6 +45,22 @@ namespace neuraldeal
       options.clip         = parameters.clip;
       options.average      = parameters.average;
       return options;
+    }
+
+
+
+    std::unique_ptr<LossScaler>
+    make_scaler(const Trainer::Parameters  &parameters,
+                const torch::TensorOptions &type)
+    {
+      if (parameters.precision != "half" && parameters.loss_scale <= 0)
+        return nullptr;
+      LossScaler::Options options;
+      options.interval = parameters.scale_interval;
+      if (parameters.loss_scale > 0)
+        options.initial =
+          std::exp2(std::round(std::log2(parameters.loss_scale)));
+      return std::make_unique<LossScaler>(type, options);
     }
 
 
@@ -100,7 +117,19 @@ namespace neuraldeal
        defaults.precision,
        0,
        0,
-       "Of products of matrices: single, tf32 or bfloat16."},
+       "Of products of matrices: single, tf32, bfloat16 or half (float16, with "
+       "scaled losses)."},
+      {"loss scale",
+       defaults.loss_scale,
+       0.,
+       1073741824.,
+       "First factor of the loss, rounded to a power of two; 0 for 65536 with "
+       "half precision and none otherwise."},
+      {"scale interval",
+       defaults.scale_interval,
+       1,
+       1e9,
+       "Steps with finite gradients after which that factor is doubled."},
       {"patience",
        defaults.patience,
        0,
@@ -112,6 +141,12 @@ namespace neuraldeal
        1,
        1e7,
        "Epochs from one held-out loss to the next."},
+      {"bucket size",
+       defaults.bucket_size,
+       1e-6,
+       1e6,
+       "MB of gradients that are added up over ranks at once; small networks "
+       "take smaller pieces."},
       {"seed", defaults.seed, 0, 1e15, "Of everything random."}};
   }
 
@@ -133,13 +168,16 @@ namespace neuraldeal
     result.precision           = all["precision"];
     result.patience            = all["patience"];
     result.check_interval      = all["check interval"];
+    result.loss_scale          = all["loss scale"];
+    result.scale_interval      = all["scale interval"];
+    result.bucket_size         = all["bucket size"];
     result.seed                = all["seed"];
     if (result.precision != "single" && result.precision != "tf32" &&
-        result.precision != "bfloat16")
+        result.precision != "bfloat16" && result.precision != "half")
       throw InputError(source,
                        "precision",
                        result.precision,
-                       "one of: single, tf32, bfloat16");
+                       "one of: single, tf32, bfloat16, half");
     return result;
   }
 
@@ -165,16 +203,61 @@ namespace neuraldeal
     , optimizer(weights.values(),
                 learning_rates(parameters, steps_per_epoch),
                 optimizer_options(parameters))
+    , scaler(make_scaler(parameters, weights.values().options()))
+    , gradient_sum(weights,
+                   communicator,
+                   1e6 * parameters.bucket_size,
+                   parameters.overlap)
     , captured([this]() { step(); },
                weights.values().device(),
                parameters.capture && communicator.size == 1 &&
                  model->is_recordable())
   {
-    const long share = parameters.batch_size / communicator.size;
+    const auto first_of = [&](const long rank) {
+      return rank * parameters.batch_size / communicator.size;
+    };
+    batch_begin      = first_of(communicator.rank);
+    const long share = first_of(communicator.rank + 1) - batch_begin;
     const auto whole = weights.values().options().dtype(torch::kInt64);
     batch            = torch::zeros({share}, whole);
     turns            = torch::zeros({share}, whole);
     loss_sum         = torch::zeros({1}, weights.values().options());
+    if (parameters.precision == "half")
+      check_half_precision();
+  }
+
+
+
+  void
+  Trainer::check_half_precision()
+  {
+    const auto sample = training.slice(0, 1);
+    const auto runs   = [&](const bool half) {
+      torch::Tensor prediction;
+      {
+        const compat::Autocast autocast(weights.values().device(),
+                                        half,
+                                        torch::kHalf);
+        prediction = model->forward(sample);
+      }
+      loss->value(prediction, sample.target).backward();
+      weights.gradients().zero_();
+    };
+    runs(false);
+    try
+      {
+        runs(true);
+      }
+    catch (const c10::Error &)
+      {
+        throw InputError(
+          "the training's parameters",
+          "precision",
+          "half",
+          "single, tf32 or bfloat16: this version of LibTorch cannot compute "
+          "in float16 on the device '" +
+            weights.values().device().str() + "'");
+      }
   }
 
 
@@ -184,8 +267,11 @@ namespace neuraldeal
   {
     torch::Tensor prediction;
     {
+      const bool             half = parameters.precision == "half";
       const compat::Autocast autocast(weights.values().device(),
-                                      parameters.precision == "bfloat16");
+                                      half ||
+                                        parameters.precision == "bfloat16",
+                                      half ? torch::kHalf : torch::kBFloat16);
       prediction = model->forward(data);
     }
     return loss->value(prediction, data.target);
@@ -194,10 +280,11 @@ namespace neuraldeal
 
 
   void
-  Trainer::step()
+  Trainer::backward()
   {
-    const compat::TensorFloat32 precision(parameters.precision == "tf32");
-    auto                        data = training.select(batch);
+    if (batch.size(0) == 0)
+      return;
+    auto data = training.select(batch);
     if (symmetries.defined())
       {
         const auto points = symmetries.index_select(0, turns);
@@ -205,17 +292,30 @@ namespace neuraldeal
         data.prior        = turned(data.prior, points);
         data.target       = turned(data.target, points);
       }
-    weights.gradients().zero_();
-    const auto value = batch_loss(data);
-    value.backward();
+    // Means over this rank's samples, as parts of a mean over all of them.
+    auto value = batch_loss(data);
     if (communicator.size > 1)
-      {
-        auto sum = weights.gradients();
-        communicator.sum(sum);
-        sum.div_(double(communicator.size));
-      }
-    optimizer.step(weights.gradients());
+      value = value * (double(batch.size(0)) / double(parameters.batch_size));
+    (scaler ? scaler->scale(value) : value).backward();
     loss_sum.add_(value.detach());
+  }
+
+
+
+  void
+  Trainer::step()
+  {
+    const compat::TensorFloat32 precision(parameters.precision == "tf32");
+    weights.gradients().zero_();
+    gradient_sum([this]() { backward(); });
+    // What is not finite on one rank is not in the sum either.
+    if (scaler)
+      {
+        const auto skip = scaler->unscale(weights.gradients());
+        optimizer.step(weights.gradients(), skip);
+      }
+    else
+      optimizer.step(weights.gradients());
   }
 
 
@@ -246,35 +346,50 @@ namespace neuraldeal
     loss_sum.zero_();
     for (long k = 0; k < steps_per_epoch; ++k)
       {
-        const long begin =
-          k * parameters.batch_size + communicator.rank * batch.size(0);
+        const long begin = k * parameters.batch_size + batch_begin;
         batch.copy_(all_samples.slice(0, begin, begin + batch.size(0)));
         turns.copy_(all_turns.slice(0, begin, begin + batch.size(0)));
         captured();
       }
-    auto sum = loss_sum.to(torch::kCPU, torch::kFloat64);
+    // A rank that fails here would leave the others waiting at their next sum.
+    std::exception_ptr failure;
+    std::string        message;
+    auto               sum           = torch::zeros({1}, torch::kFloat64);
+    double             held_out_loss = std::numeric_limits<double>::quiet_NaN();
+    const bool         last          = number == parameters.epochs;
+    try
+      {
+        sum.copy_(loss_sum);
+        if (held_out.input.fields.defined() &&
+            (last || number % parameters.check_interval == 0))
+          held_out_loss = evaluate(held_out);
+      }
+    catch (const std::exception &exception)
+      {
+        failure = std::current_exception();
+        message = exception.what();
+        if (message.empty())
+          message = "an unknown failure";
+      }
+    const auto first = first_message(message, communicator);
+    if (failure && message == first)
+      std::rethrow_exception(failure);
+    if (!first.empty())
+      throw std::runtime_error(first);
+
     communicator.sum(sum);
-    const double training_loss =
-      sum.item<double>() / double(steps_per_epoch * communicator.size);
+    const double training_loss = sum.item<double>() / double(steps_per_epoch);
     if (!std::isfinite(training_loss))
       throw std::runtime_error("the training diverged in epoch " +
                                std::to_string(number) +
                                ": choose a smaller learning rate than " +
                                std::to_string(parameters.learning_rate) + ".");
-
-    double     held_out_loss = std::numeric_limits<double>::quiet_NaN();
-    const bool last          = number == parameters.epochs;
-    if (held_out.input.fields.defined() &&
-        (last || number % parameters.check_interval == 0))
+    if (held_out_loss < best_held_out)
       {
-        held_out_loss = evaluate(held_out);
-        if (held_out_loss < best_held_out)
-          {
-            best_held_out = held_out_loss;
-            best_epoch    = number;
-            if (parameters.patience > 0)
-              best_weights = optimizer.averaged().clone();
-          }
+        best_held_out = held_out_loss;
+        best_epoch    = number;
+        if (parameters.patience > 0)
+          best_weights = optimizer.averaged().clone();
       }
     epochs.push_back({number, training_loss, held_out_loss});
     return !last && (parameters.patience == 0 || best_epoch == 0 ||
@@ -353,6 +468,11 @@ namespace neuraldeal
         numbers.push_back(epoch.held_out_loss);
       }
     put("history", torch::tensor(numbers, torch::kFloat64).reshape({-1, 2}));
+    if (scaler)
+      {
+        put("scale", scaler->get_state().scale);
+        put("clean_steps", scaler->get_state().clean);
+      }
     put("best",
         torch::tensor({double(best_epoch), best_held_out}, torch::kFloat64));
   }
@@ -375,6 +495,8 @@ namespace neuraldeal
     weights.values().copy_(get("weights"));
     optimizer.set_state(
       {get("steps"), get("first"), get("second"), get("average")});
+    if (scaler)
+      scaler->set_state({get("scale"), get("clean_steps")});
     const auto history = get("history");
     epochs.clear();
     for (long i = 0; i < history.size(0); ++i)

@@ -8,10 +8,13 @@
 #include <neuraldeal/surrogates/operators/operator_model.h>
 #include <neuraldeal/surrogates/training/adamw.h>
 #include <neuraldeal/surrogates/training/captured_step.h>
+#include <neuraldeal/surrogates/training/gradient_sum.h>
+#include <neuraldeal/surrogates/training/loss_scaler.h>
 #include <neuraldeal/surrogates/training/losses.h>
 #include <neuraldeal/surrogates/training/parameter_vector.h>
 
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,7 +30,14 @@ namespace neuraldeal
    * same weights, bit for bit, as one that was not stopped.
    *
    * On several ranks each takes its share of every batch, and the gradients
-   * are added up.
+   * are added up while the backward pass goes on; see GradientSum. The shares
+   * differ by one sample at the most, and a rank may have none. The weights
+   * are the same bit for bit on all ranks, and up to rounding those of one
+   * rank, but for layers that draw random numbers and losses that are no mean
+   * over samples (the floor of RelativeNorm, where it matters). An exception
+   * in a step, or in the evaluation after it, ends the training on all ranks.
+   * A step is captured (see CapturedStep) by one rank alone only: what a sum
+   * over ranks does is none of a graph's business.
    */
   class Trainer
   {
@@ -44,8 +54,12 @@ namespace neuraldeal
       std::string    schedule            = "one-cycle";
       nlohmann::json schedule_parameters = nlohmann::json::object();
       std::string    precision           = "single";
+      double         loss_scale          = 0;
+      long           scale_interval      = 2000;
       long           patience            = 0;
       long           check_interval      = 10;
+      double         bucket_size         = 25;
+      bool           overlap             = true;
       bool           capture             = true;
       std::uint64_t  seed                = 1;
     };
@@ -68,6 +82,9 @@ namespace neuraldeal
      * @param symmetries [G, P] int64: permutations of the points (those of a
      * grid in order) that map samples to samples; see Symmetry. May be
      * undefined.
+     * @param communicator the data, the parameters and the weights have to be
+     * the same on all ranks.
+     * @throw InputError where the device cannot do what a precision needs.
      */
     Trainer(const std::shared_ptr<OperatorModel> &model,
             const OperatorData                   &training,
@@ -118,6 +135,13 @@ namespace neuraldeal
       return epochs;
     }
 
+    /** How the gradients of the last step were added up. */
+    const GradientSum::Statistics &
+    sum_statistics() const
+    {
+      return gradient_sum.statistics();
+    }
+
     /** Everything that is needed to go on. */
     void
     save(ModelFile &file) const;
@@ -131,9 +155,17 @@ namespace neuraldeal
     void
     step();
 
+    /** This rank's part of the gradient of a step. */
+    void
+    backward();
+
     /** The loss of a batch in the chosen precision. */
     torch::Tensor
     batch_loss(const OperatorData &batch);
+
+    /** Whether this device and this model can be trained in float16. */
+    void
+    check_half_precision();
 
     const std::shared_ptr<OperatorModel> model;
     const OperatorData                   training, held_out;
@@ -143,12 +175,18 @@ namespace neuraldeal
     const Communicator                   communicator;
     const long                           steps_per_epoch;
 
-    ParameterVector weights;
-    AdamW           optimizer;
+    ParameterVector             weights;
+    AdamW                       optimizer;
+    std::unique_ptr<LossScaler> scaler; ///< where losses are scaled
+    GradientSum                 gradient_sum;
 
-    /** This rank's samples of a batch and their symmetries, [b] int64. */
+    /**
+     * This rank's samples of a batch and their symmetries, [b] int64; they are
+     * the batch's samples from number `batch_begin` on.
+     */
     torch::Tensor batch, turns;
-    torch::Tensor loss_sum; ///< of the epoch, [1]
+    long          batch_begin;
+    torch::Tensor loss_sum; ///< of the epoch and this rank's samples, [1]
     CapturedStep  captured;
 
     std::vector<Epoch> epochs;

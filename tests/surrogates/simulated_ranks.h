@@ -7,8 +7,10 @@
 #include <neuraldeal/surrogates/communicator.h>
 
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -18,7 +20,8 @@ namespace neuraldeal::tests
 {
   /**
    * Threads in the place of processes: the surrogates room knows no MPI, so
-   * its Communicator can be anything that adds tensors.
+   * its Communicator can be anything that adds tensors. A sum that is started
+   * ends when it is waited for, and has left the tensor as it was until then.
    */
   class SimulatedRanks
   {
@@ -47,6 +50,10 @@ namespace neuraldeal::tests
               communicator.sum  = [this, rank](torch::Tensor &tensor) {
                 sum(rank, tensor);
               };
+              communicator.start_sum = [this,
+                                        rank](const torch::Tensor &tensor) {
+                return std::make_unique<LateSum>(*this, rank, tensor);
+              };
               work(communicator);
             }
           catch (...)
@@ -65,6 +72,42 @@ namespace neuraldeal::tests
     }
 
   private:
+    class LateSum : public Communicator::PendingSum
+    {
+    public:
+      LateSum(SimulatedRanks      &ranks,
+              const int            rank,
+              const torch::Tensor &tensor)
+        : ranks(ranks)
+        , rank(rank)
+        , tensor(tensor)
+        , started(tensor.clone())
+      {}
+
+      bool
+      test() override
+      {
+        return false;
+      }
+
+      void
+      wait() override
+      {
+        // Bit for bit, for what is sent may be no number.
+        if (std::memcmp(tensor.data_ptr(),
+                        started.data_ptr(),
+                        tensor.nbytes()) != 0)
+          throw std::logic_error("a tensor has changed while it was sent");
+        ranks.sum(rank, tensor);
+      }
+
+    private:
+      SimulatedRanks     &ranks;
+      const int           rank;
+      torch::Tensor       tensor;
+      const torch::Tensor started;
+    };
+
     void
     sum(const int rank, torch::Tensor &tensor)
     {

@@ -2,71 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <gtest/gtest.h>
+#include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/training/trainer.h>
 #include <torch/autograd.h>
 #include <torch/optim/adamw.h>
 #include <torch/utils.h>
 
 #include <cmath>
+#include <mutex>
 
-#include "solution_operators.h"
+#include "simulated_ranks.h"
+#include "small_trainings.h"
 
 namespace
 {
   using namespace neuraldeal;
   using namespace neuraldeal::tests;
-
-  const nlohmann::json small = {{"width", 8},
-                                {"layers", 2},
-                                {"modes", 4},
-                                {"padding", 0.},
-                                {"mixing layers", false}};
-
-  std::shared_ptr<OperatorModel>
-  make_model(const OperatorData &data, const std::uint64_t seed = 7)
-  {
-    auto model = std::make_shared<OperatorModel>(
-      "Fourier", OperatorShape{1, 1, 1}, small, false, "test", seed);
-    model->set_scales(data);
-    model->to(torch::kFloat64);
-    return model;
-  }
-
-  std::shared_ptr<const Loss>
-  relative_l2()
-  {
-    return make_loss("relative L2", nlohmann::json::object(), "test", {});
-  }
-
-  Trainer::Parameters
-  few_epochs()
-  {
-    Trainer::Parameters parameters;
-    parameters.epochs        = 6;
-    parameters.batch_size    = 8;
-    parameters.learning_rate = 5e-3;
-    parameters.average       = 0.9;
-    return parameters;
-  }
-
-  std::vector<torch::Tensor>
-  weights_of(OperatorModel &model)
-  {
-    std::vector<torch::Tensor> result;
-    for (const auto &parameter : model.parameters())
-      result.push_back(parameter.detach().clone());
-    return result;
-  }
-
-  bool
-  equal(const std::vector<torch::Tensor> &a,
-        const std::vector<torch::Tensor> &b)
-  {
-    bool result = a.size() == b.size();
-    for (std::size_t i = 0; i < a.size() && result; ++i)
-      result = torch::equal(a[i], b[i]);
-    return result;
-  }
 
 
 
@@ -287,45 +238,459 @@ namespace
 
 
 
-  // Two ranks take a half of every batch each, and add their gradients up.
+  /** What a training on some ranks has come to. */
+  struct OnRanks
+  {
+    std::vector<std::vector<torch::Tensor>>  weights; ///< of every rank
+    std::vector<std::vector<Trainer::Epoch>> history;
+    std::vector<GradientSum::Statistics>     statistics;
+  };
+
+  OnRanks
+  train_on(const int                  n_ranks,
+           const OperatorData        &data,
+           const Trainer::Parameters &parameters,
+           const bool                 can_start_sums = true)
+  {
+    OnRanks result;
+    result.weights.resize(n_ranks);
+    result.history.resize(n_ranks);
+    result.statistics.resize(n_ranks);
+    // Threads share the generator that models are made with.
+    std::vector<std::shared_ptr<OperatorModel>> models;
+    for (int rank = 0; rank < n_ranks; ++rank)
+      models.push_back(make_model(data));
+    SimulatedRanks ranks(n_ranks);
+    ranks.run([&](Communicator communicator) {
+      if (!can_start_sums)
+        communicator.start_sum = {};
+      const auto model = models[communicator.rank];
+      Trainer    trainer(
+        model, data, {}, relative_l2(), {}, parameters, communicator);
+      trainer.run(false);
+      result.weights[communicator.rank]    = weights_of(*model);
+      result.history[communicator.rank]    = trainer.history();
+      result.statistics[communicator.rank] = trainer.sum_statistics();
+    });
+    return result;
+  }
+
+
+
+  // Shares of every size, none among them.
   TEST(Trainer, RanksShareBatches)
   {
-    const auto data       = periodic_problems(16, 12, 80);
-    auto       parameters = few_epochs();
-    parameters.epochs     = 1;
-    parameters.batch_size = 16;
-
-    // One step of all samples, by one rank.
-    const auto alone = make_model(data);
-    Trainer(alone, data, {}, relative_l2(), {}, parameters).train_epoch();
-
-    // The same by the second of two ranks; the first one's share of the
-    // gradient is what the callback adds.
-    Communicator two;
-    two.size = 2;
-    torch::Tensor other;
-    for (const int rank : {0, 1})
+    const auto data = periodic_problems(10, 12, 80);
+    for (const long batch_size : {8, 2})
       {
-        const auto fresh = make_model(data);
-        two.rank         = rank;
-        two.sum          = [&](torch::Tensor &sum) {
-          if (sum.numel() == 1)
-            return; // the loss
-          if (rank == 0)
-            other = sum.clone();
-          else
-            sum.add_(other);
-        };
-        Trainer(fresh, data, {}, relative_l2(), {}, parameters, two)
-          .train_epoch();
-        if (rank == 1)
+        auto parameters       = few_epochs();
+        parameters.epochs     = 3;
+        parameters.batch_size = batch_size;
+        const auto alone      = train_on(1, data, parameters);
+        for (const int n_ranks : {2, 3, 5})
           {
-            const auto a = weights_of(*fresh), b = weights_of(*alone);
-            ASSERT_EQ(a.size(), b.size());
-            for (std::size_t i = 0; i < a.size(); ++i)
-              EXPECT_LT(distance(a[i], b[i]), 1e-9);
+            const auto together = train_on(n_ranks, data, parameters);
+            for (int rank = 0; rank < n_ranks; ++rank)
+              {
+                EXPECT_TRUE(equal(together.weights[rank], together.weights[0]));
+                for (std::size_t e = 0; e < 3; ++e)
+                  EXPECT_NEAR(together.history[rank][e].training_loss,
+                              alone.history[0][e].training_loss,
+                              1e-10);
+              }
+            for (std::size_t i = 0; i < alone.weights[0].size(); ++i)
+              EXPECT_LT(distance(together.weights[0][i], alone.weights[0][i]),
+                        1e-9);
           }
       }
+  }
+
+
+
+  TEST(Trainer, EarlySumsAreTheSameBitForBit)
+  {
+    const auto data           = periodic_problems(12, 12, 82);
+    auto       parameters     = few_epochs();
+    parameters.epochs         = 2;
+    const auto early          = train_on(3, data, parameters);
+    parameters.overlap        = false;
+    const auto late           = train_on(3, data, parameters);
+    const auto one_by_one     = train_on(3, data, parameters, false);
+    parameters.overlap        = true;
+    parameters.bucket_size    = 1e-6;
+    const auto a_tensor_each  = train_on(3, data, parameters);
+    const auto without_starts = train_on(3, data, parameters, false);
+    for (const auto *other :
+         {&late, &one_by_one, &a_tensor_each, &without_starts})
+      EXPECT_TRUE(equal(early.weights[0], other->weights[0]));
+
+    for (int rank = 0; rank < 3; ++rank)
+      {
+        // All but the bucket of the first layer, which comes last.
+        EXPECT_GE(early.statistics[rank].buckets, 3);
+        EXPECT_LE(early.statistics[rank].buckets, 10);
+        EXPECT_GE(early.statistics[rank].early,
+                  early.statistics[rank].buckets - 1);
+        EXPECT_EQ(late.statistics[rank].early, 0);
+        EXPECT_EQ(late.statistics[rank].buckets,
+                  early.statistics[rank].buckets);
+        EXPECT_EQ(a_tensor_each.statistics[rank].buckets,
+                  long(early.weights[0].size()));
+        EXPECT_EQ(without_starts.statistics[rank].early, 0);
+      }
+  }
+
+
+
+  /** Tensors that are used or not, in any order. */
+  TEST(GradientSum, TensorsWithoutAGradient)
+  {
+    const long     n = 4;
+    SimulatedRanks ranks(3);
+    ranks.run([&](const Communicator &communicator) {
+      std::vector<torch::Tensor> tensors;
+      for (long i = 0; i < n; ++i)
+        tensors.push_back(
+          torch::full({i + 1}, double(i), torch::kFloat64).requires_grad_());
+      const ParameterVector weights(tensors);
+      GradientSum           sum(weights, communicator, 1., true);
+      for (const long left_out : {0l, 2l, 3l, n})
+        {
+          weights.gradients().zero_();
+          sum([&]() {
+            auto value = torch::zeros({}, torch::kFloat64);
+            // Every rank in an order of its own.
+            for (long k = 0; k < n; ++k)
+              {
+                const long i =
+                  (k * (communicator.rank + 1) + communicator.rank) % n;
+                if (i != left_out && (i != 1 || communicator.rank == 1))
+                  value = value + tensors[i].sum() *
+                                    double(communicator.rank + 1 + 10 * i);
+              }
+            value.backward();
+          });
+          EXPECT_EQ(sum.statistics().buckets, n);
+          for (long i = 0; i < n; ++i)
+            {
+              std::vector<long> used(n, 0);
+              double            expected = 0;
+              for (int rank = 0; rank < 3; ++rank)
+                for (long k = 0; k < n; ++k)
+                  if ((k * (rank + 1) + rank) % n == i && i != left_out &&
+                      (i != 1 || rank == 1))
+                    expected += rank + 1 + 10 * i;
+              EXPECT_TRUE(
+                torch::equal(tensors[i].grad(),
+                             torch::full({i + 1}, expected, torch::kFloat64)))
+                << i << ": " << tensors[i].grad() << " is not " << expected;
+            }
+        }
+      // Backward passes of others do not start anything, here or later.
+      (tensors[0].sum() + tensors[3].sum()).backward();
+    });
+  }
+
+
+
+  /** Fails, or has a gradient without a value, at some of its calls. */
+  class TrickyLoss : public Loss
+  {
+  public:
+    TrickyLoss(const long failing, const long infinite)
+      : failing(failing)
+      , infinite(infinite)
+    {}
+
+  private:
+    torch::Tensor
+    compute(const torch::Tensor &prediction,
+            const torch::Tensor &target,
+            const torch::Tensor &) const override
+    {
+      if (++calls == failing)
+        throw std::runtime_error("call " + std::to_string(calls) +
+                                 " of the loss is impossible");
+      auto value = (prediction - target).square().mean();
+      if (calls == infinite)
+        value = value + (0. * prediction.sum()).sqrt();
+      return value;
+    }
+
+    const long   failing, infinite;
+    mutable long calls = 0;
+  };
+
+
+
+  // In a step, and in the evaluation behind the steps.
+  TEST(Trainer, AFailureOnOneRankEndsAll)
+  {
+    const auto data           = periodic_problems(12, 12, 83);
+    auto       parameters     = few_epochs(); // two steps an epoch
+    parameters.check_interval = 1;
+    for (const bool can_start_sums : {true, false})
+      for (const long call : {1, 2, 3, 5})
+        {
+          std::mutex               mutex;
+          std::vector<std::string> messages(3);
+          SimulatedRanks           ranks(3);
+          ranks.run([&](Communicator communicator) {
+            if (!can_start_sums)
+              communicator.start_sum = {};
+            const auto tricky =
+              std::make_shared<TrickyLoss>(communicator.rank == 1 ? call : -1,
+                                           -1);
+            Trainer     trainer(make_model(data),
+                            data,
+                            data,
+                            tricky,
+                            {},
+                            parameters,
+                            communicator);
+            std::string message;
+            try
+              {
+                trainer.run(false);
+              }
+            catch (const std::runtime_error &error)
+              {
+                message = error.what();
+              }
+            const std::lock_guard<std::mutex> lock(mutex);
+            messages[communicator.rank] = message;
+          });
+          for (const auto &message : messages)
+            EXPECT_EQ(message,
+                      "call " + std::to_string(call) +
+                        " of the loss is impossible");
+        }
+  }
+
+
+
+  TEST(AdamW, SkippedStepsLeaveEverything)
+  {
+    AdamW::Options options;
+    options.weight_decay = 0.1;
+    options.clip         = 0.5;
+    options.average      = 0.8;
+    const auto rates     = torch::linspace(1e-2, 1e-3, 6, torch::kFloat64);
+    const auto start     = random_normal({10}, 56);
+    start[3]             = -0.;
+    const auto values = start.clone(), expected = start.clone();
+    AdamW      with(values, rates, options), without(expected, rates, options);
+    for (long t = 0; t < 12; ++t)
+      {
+        const auto gradient = random_normal({10}, 80 + t);
+        const bool skip     = t == 0 || t == 4 || t == 5 || t == 9;
+        if (!skip)
+          without.step(gradient.clone());
+        else
+          gradient[t % 10] = t == 4 ? NAN : INFINITY;
+        with.step(gradient, torch::full({1}, skip, torch::kBool));
+        const auto a = with.get_state(), b = without.get_state();
+        const auto same_bits = [](const torch::Tensor &x,
+                                  const torch::Tensor &y) {
+          return torch::equal(x.view(torch::kInt64), y.view(torch::kInt64));
+        };
+        EXPECT_TRUE(same_bits(values, expected));
+        EXPECT_TRUE(same_bits(a.steps, b.steps));
+        EXPECT_TRUE(same_bits(a.first, b.first));
+        EXPECT_TRUE(same_bits(a.second, b.second));
+        EXPECT_TRUE(same_bits(a.average, b.average));
+      }
+    EXPECT_EQ(with.n_steps(), 8);
+  }
+
+
+
+  TEST(LossScaler, SequenceByHand)
+  {
+    LossScaler::Options options;
+    options.initial  = 8;
+    options.interval = 3;
+    LossScaler scaler(torch::kFloat32, options);
+    struct Step
+    {
+      bool   finite;
+      double next; ///< the factor after it
+    };
+    const Step steps[] = {{true, 8},
+                          {true, 8},
+                          {true, 16},
+                          {true, 16},
+                          {true, 16},
+                          {false, 8},
+                          {true, 8},
+                          {true, 8},
+                          {false, 4},
+                          {false, 2},
+                          {true, 2},
+                          {true, 2},
+                          {true, 4},
+                          {true, 4},
+                          {true, 4},
+                          {true, 8}};
+    double     factor  = 8;
+    long       number  = 90;
+    for (const auto &step : steps)
+      {
+        const auto gradient = random_normal({7}, ++number).to(torch::kFloat32);
+        auto       scaled   = gradient * factor;
+        EXPECT_EQ(scaler.scale(torch::full({}, 3.f)).item<float>(),
+                  3. * factor);
+        if (!step.finite)
+          scaled[number % 7] = number % 2 == 0 ? NAN : -INFINITY;
+        EXPECT_EQ(scaler.unscale(scaled).item<bool>(), !step.finite);
+        if (step.finite)
+          {
+            EXPECT_TRUE(torch::equal(scaled, gradient));
+          }
+        EXPECT_EQ(scaler.factor(), step.next);
+        factor = step.next;
+      }
+
+    // Another one goes on from the state of the first.
+    EXPECT_EQ(LossScaler(torch::kFloat32, {}).factor(), 65536);
+    options.initial = 1;
+    LossScaler other(torch::kFloat32, options);
+    other.set_state(scaler.get_state());
+    for (int i = 0; i < 3; ++i)
+      {
+        other.unscale(torch::ones({2}));
+        scaler.unscale(torch::ones({2}));
+        EXPECT_EQ(other.factor(), scaler.factor());
+      }
+    EXPECT_EQ(other.factor(), 16);
+
+    // It neither vanishes nor overflows.
+    for (int i = 0; i < 60; ++i)
+      scaler.unscale(torch::full({2}, NAN));
+    EXPECT_EQ(scaler.factor(), std::ldexp(1., -14));
+    for (int i = 0; i < 200; ++i)
+      scaler.unscale(torch::ones({2}));
+    EXPECT_EQ(scaler.factor(), std::ldexp(1., 30));
+  }
+
+
+
+  // A power of two costs no digits, whatever it is; and what a file holds of
+  // it is what a run that was not stopped has.
+  TEST(Trainer, ScaledLossesChangeNothing)
+  {
+    const auto data       = periodic_problems(20, 12, 84);
+    const auto plain      = make_model(data);
+    auto       parameters = few_epochs(); // three steps an epoch
+    parameters.clip       = 0.1;
+    Trainer(plain, data, {}, relative_l2(), {}, parameters).run(false);
+
+    parameters.loss_scale     = 1000; // 1024
+    parameters.scale_interval = 4;
+    const auto scaled         = make_model(data);
+    Trainer    reference(scaled, data, {}, relative_l2(), {}, parameters);
+    reference.run(false);
+    EXPECT_TRUE(equal(weights_of(*plain), weights_of(*scaled)));
+    ModelFile end;
+    reference.save(end);
+    EXPECT_EQ(end.tensor("training.scale").item<double>(), 1024 * 16);
+    EXPECT_EQ(end.tensor("training.clean_steps").item<long>(), 2);
+
+    const TemporaryFolder folder;
+    {
+      Trainer trainer(
+        make_model(data), data, {}, relative_l2(), {}, parameters);
+      for (int epoch = 0; epoch < 3; ++epoch)
+        trainer.train_epoch();
+      ModelFile file;
+      trainer.save(file);
+      file.write(folder / "checkpoint.safetensors");
+    }
+    const auto rest = make_model(data, 8);
+    Trainer    trainer(rest, data, {}, relative_l2(), {}, parameters);
+    trainer.load(ModelFile::read(folder / "checkpoint.safetensors"));
+    trainer.run(false);
+    EXPECT_TRUE(equal(weights_of(*scaled), weights_of(*rest)));
+    ModelFile again;
+    trainer.save(again);
+    for (const auto &[name, tensor] : end.tensors)
+      {
+        const bool same = torch::equal(tensor, again.tensor(name));
+        // (In the history nan is no nan.)
+        EXPECT_TRUE(same || name == "training.history") << name;
+      }
+  }
+
+
+
+  TEST(Trainer, InfiniteGradientsAreSkipped)
+  {
+    const auto data       = periodic_problems(8, 12, 85);
+    auto       parameters = few_epochs(); // one step an epoch
+    parameters.loss_scale = 64;
+    for (const int n_ranks : {1, 2})
+      {
+        const std::vector<std::shared_ptr<OperatorModel>> models = {
+          make_model(data), make_model(data)};
+        SimulatedRanks ranks(n_ranks);
+        ranks.run([&](const Communicator &communicator) {
+          const auto model = models[communicator.rank];
+          // On the last rank only; all of them skip the step.
+          const auto tricky = std::make_shared<TrickyLoss>(
+            -1, communicator.rank + 1 == communicator.size ? 3 : -1);
+          Trainer trainer(
+            model, data, {}, tricky, {}, parameters, communicator);
+          for (long epoch = 1; epoch <= 6; ++epoch)
+            {
+              const auto before = weights_of(*model);
+              ModelFile  earlier, later;
+              trainer.save(earlier);
+              trainer.train_epoch();
+              trainer.save(later);
+              const bool skipped = epoch == 3;
+              EXPECT_EQ(equal(before, weights_of(*model)), skipped);
+              for (const char *name : {"first", "second", "average", "steps"})
+                EXPECT_EQ(
+                  torch::equal(earlier.tensor(std::string("training.") + name),
+                               later.tensor(std::string("training.") + name)),
+                  skipped)
+                  << name;
+              EXPECT_EQ(later.tensor("training.scale").item<double>(),
+                        epoch < 3 ? 64 : 32);
+            }
+        });
+      }
+  }
+
+
+
+  // LibTorch computes in float16 on a CPU from some version on; before, the
+  // user is told.
+  TEST(Trainer, HalfPrecision)
+  {
+    const auto data  = periodic_problems(32, 16, 86).to(torch::kFloat32);
+    const auto model = make_model(data);
+    model->to(torch::kFloat32);
+    auto parameters      = few_epochs();
+    parameters.epochs    = 40;
+    parameters.precision = "half";
+    std::unique_ptr<Trainer> trainer;
+    try
+      {
+        trainer = std::make_unique<Trainer>(model,
+                                            data,
+                                            OperatorData(),
+                                            relative_l2(),
+                                            torch::Tensor(),
+                                            parameters);
+      }
+    catch (const InputError &error)
+      {
+        expect_sentence(error.what(), {"precision is 'half'", "bfloat16"});
+        return;
+      }
+    trainer->run(false);
+    EXPECT_LT(trainer->evaluate(data), 0.2);
   }
 
 
@@ -352,7 +717,7 @@ namespace
     expect_sentence(message_of<InputError>([]() {
                       Trainer::parse({{"precision", "double"}}, "run.json");
                     }),
-                    {"run.json", "precision", "double", "tf32"});
+                    {"run.json", "precision", "double", "tf32", "half"});
     EXPECT_EQ(Trainer::parse({{"epochs", 3}}, "run.json").epochs, 3);
   }
 } // namespace
