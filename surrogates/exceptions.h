@@ -29,6 +29,11 @@ namespace neuraldeal
       : std::runtime_error(source + ": " + entry + " is '" + value +
                            "'; valid is " + valid + ".")
     {}
+
+    /** @p error, where @p source is what the wrong entry came from. */
+    InputError(const std::string &source, const InputError &error)
+      : std::runtime_error(source + ": " + error.what())
+    {}
   };
 
   /**

@@ -23,7 +23,8 @@ namespace neuraldeal
 
   /**
    * What a surrogate has to know of the space of discrete fields: its inner
-   * product and the symmetries of the problem. A field is a row of N values.
+   * product, the symmetries of the problem, and where the values are. A field
+   * is a row of N values.
    */
   struct FieldSpace
   {
@@ -32,6 +33,13 @@ namespace neuraldeal
 
     /** All elements of the symmetry group; the first is the identity. */
     std::vector<Symmetry> symmetries;
+
+    /**
+     * The point of each value, [N, dim] float64. Values of the same point are
+     * components of a vector-valued field, in the order of their numbers.
+     * Needed by neural operators only; undefined where nobody asks.
+     */
+    torch::Tensor points = {};
 
     /** Number of values of a field. */
     long

@@ -176,14 +176,22 @@ namespace neuraldeal
 
 
   torch::Tensor
+  PODSurrogate::correction_coefficients(const torch::Tensor &fields) const
+  {
+    auto coefficients =
+      torch::mm(fields.to(torch::kFloat32), projector).to(torch::kFloat64);
+    group.sum(coefficients);
+    return coefficients;
+  }
+
+
+
+  torch::Tensor
   PODSurrogate::summarize(const Snapshots &snapshots, const Norms &norms) const
   {
     const auto [prior, rho] = project_prior(snapshots.prior);
-    auto correction =
-      torch::mm((snapshots.solution - snapshots.prior).to(torch::kFloat32),
-                projector)
-        .to(torch::kFloat64);
-    group.sum(correction);
+    const auto correction =
+      correction_coefficients(snapshots.solution - snapshots.prior);
     return torch::cat({snapshots.parameters,
                        prior,
                        correction / rho.unsqueeze(1),

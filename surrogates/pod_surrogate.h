@@ -50,6 +50,23 @@ namespace neuraldeal
     torch::Tensor
     held_out_mean(const long index, const torch::Tensor &prior) const override;
 
+    /**
+     * Coefficients of @p fields, [n, N], in the basis of the corrections,
+     * [n, r] float64: the inner products with the modes.
+     */
+    torch::Tensor
+    correction_coefficients(const torch::Tensor &fields) const;
+
+    /**
+     * The coefficients t of the held-out snapshots as they are predicted
+     * without their own data, [n, r]; the field is p + ρ V t.
+     */
+    const torch::Tensor &
+    held_out_coefficients() const
+    {
+      return left_out.mean;
+    }
+
     long
     n_values() const override
     {

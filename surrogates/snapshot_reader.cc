@@ -123,6 +123,7 @@ namespace neuraldeal
 
       const auto points   = reals("points").reshape({-1, n_values});
       const long dim      = points.size(0);
+      space.points        = points.t().contiguous();
       const auto matrices = reals("symmetry_matrices").reshape({-1, dim, dim});
       const long n        = matrices.size(0);
       const auto offsets  = reals("symmetry_offsets").reshape({n, dim, 1});

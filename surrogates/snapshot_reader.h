@@ -15,7 +15,8 @@ namespace neuraldeal
   /**
    * Reads a snapshot store, which is a folder:
    *
-   * `space.h5`: what all snapshots share. Data sets `points` [dim, N],
+   * `space.h5`: what all snapshots share. Data sets `points` [dim, N] (that of
+   * each value; the components of a vector have the same one),
    * `mass_rows`, `mass_columns`, `mass_values` [nonzeros],
    * `symmetry_matrices` [G, dim·dim], `symmetry_offsets` [G, dim],
    * `symmetry_parameters` [G, d], `parameter_names` [d].
@@ -71,7 +72,7 @@ namespace neuraldeal
     double
     mean_seconds() const;
 
-    /** The space of `space.h5`. */
+    /** The space of `space.h5`; its points are a row each, [N, dim]. */
     FieldSpace
     read_space() const;
 

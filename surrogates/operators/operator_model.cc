@@ -144,6 +144,15 @@ namespace neuraldeal
   torch::Tensor
   OperatorModel::forward(const OperatorData &data)
   {
+    const auto sum = correction(data);
+    return with_prior ? data.prior + sum : sum;
+  }
+
+
+
+  torch::Tensor
+  OperatorModel::correction(const OperatorData &data)
+  {
     const auto &fields = data.input.fields;
     auto        input  = data.input;
     input.fields       = (fields - by_channel(input_mean, fields)) /
@@ -153,9 +162,8 @@ namespace neuraldeal
         {input.fields, data.prior / by_channel(prior_scale, data.prior)}, 1);
     const auto output = network->forward(input);
     // Whatever the precision inside, sums are made in that of the data.
-    const auto correction = output.to(fields.scalar_type()) *
-                            by_channel(output_scale, output) * factor;
-    return with_prior ? data.prior + correction : correction;
+    return output.to(fields.scalar_type()) * by_channel(output_scale, output) *
+           factor;
   }
 
 

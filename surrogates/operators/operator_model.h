@@ -80,6 +80,13 @@ namespace neuraldeal
     torch::Tensor
     forward(const OperatorData &data);
 
+    /**
+     * What forward() adds to the coarse solution, [n, out, …]: whoever has
+     * that in double precision can add it there.
+     */
+    torch::Tensor
+    correction(const OperatorData &data);
+
     /** As NeuralOperator says. */
     bool
     is_recordable() const

@@ -262,6 +262,17 @@ namespace neuraldeal
 
 
 
+  void
+  Trainer::set_channel_symmetries(const torch::Tensor &channels)
+  {
+    TORCH_INTERNAL_ASSERT(symmetries.defined() &&
+                          channels.size(0) == symmetries.size(0) &&
+                          channels.size(1) == training.input.fields.size(1));
+    channel_symmetries = channels.to(symmetries.device());
+  }
+
+
+
   torch::Tensor
   Trainer::batch_loss(const OperatorData &data)
   {
@@ -289,8 +300,16 @@ namespace neuraldeal
       {
         const auto points = symmetries.index_select(0, turns);
         data.input.fields = turned(data.input.fields, points);
-        data.prior        = turned(data.prior, points);
-        data.target       = turned(data.target, points);
+        if (channel_symmetries.defined())
+          {
+            const auto rows     = data.input.fields.flatten(2);
+            const auto channels = channel_symmetries.index_select(0, turns);
+            data.input.fields =
+              rows.gather(1, channels.unsqueeze(2).expand_as(rows))
+                .reshape(data.input.fields.sizes());
+          }
+        data.prior  = turned(data.prior, points);
+        data.target = turned(data.target, points);
       }
     // Means over this rank's samples, as parts of a mean over all of them.
     auto value = batch_loss(data);

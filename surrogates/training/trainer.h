@@ -94,6 +94,16 @@ namespace neuraldeal
             const Parameters                     &parameters,
             const Communicator                   &communicator = {});
 
+    /**
+     * Where a symmetry permutes what is given as well (parameters of sides
+     * that change places): the channels of the input in each turned sample,
+     * new[k] = old[channels[g][k]], applied beside the permutation of points
+     * with the same number. To be called before the first epoch.
+     * @param channels [G, in] int64.
+     */
+    void
+    set_channel_symmetries(const torch::Tensor &channels);
+
     /** What has been measured in the course of the training. */
     struct Epoch
     {
@@ -171,6 +181,7 @@ namespace neuraldeal
     const OperatorData                   training, held_out;
     const std::shared_ptr<const Loss>    loss;
     const torch::Tensor                  symmetries;
+    torch::Tensor                        channel_symmetries;
     const Parameters                     parameters;
     const Communicator                   communicator;
     const long                           steps_per_epoch;

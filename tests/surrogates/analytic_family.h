@@ -27,7 +27,8 @@ namespace neuraldeal::tests
       : grid(n)
       , points(grid.points())
     {
-      space.mass = grid.dense_mass().to_sparse();
+      space.mass   = grid.dense_mass().to_sparse();
+      space.points = points.t().contiguous();
       space.symmetries.push_back({torch::arange(3), torch::arange(n * n)});
       space.symmetries.push_back(
         {torch::tensor({1, 0, 2}, torch::kInt64), grid.reflection()});

@@ -14,6 +14,7 @@
 #include <numeric>
 
 #include "analytic_family.h"
+#include "script_module.h"
 #include "simulated_ranks.h"
 
 namespace
@@ -37,9 +38,54 @@ namespace
       {"POD tolerance", 1e-4},
       {"prior modes", 8}}},
     {"POD kernel regression",
+     {{"evidence snapshots", 60}, {"POD tolerance", 1e-4}, {"prior modes", 8}}},
+    {"neural operator",
+     {{"operator", "attention"},
+      {"operator parameters",
+       {{"width", 16}, {"layers", 1}, {"heads", 2}, {"slices", 8}}},
+      {"training",
+       {{"epochs", 40}, {"batch size", 16}, {"learning rate", 5e-3}}},
+      {"training share", 0.6},
+      {"device", "cpu"},
+      {"evidence snapshots", 60},
+      {"POD tolerance", 1e-4},
+      {"prior modes", 8}}},
+    {"TorchScript",
      {{"evidence snapshots", 60},
       {"POD tolerance", 1e-4},
       {"prior modes", 8}}}};
+
+  /** A module whose answers have nothing of the symmetries. */
+  const char *script = R"(
+    def forward(self, parameters, prior):
+        return prior * (0.99 + 0.01 * torch.tanh(parameters[:, 0:1]))
+  )";
+
+  /** The file of that module. */
+  std::string
+  script_file()
+  {
+    struct File
+    {
+      File()
+        : name((std::filesystem::temp_directory_path() /
+                ("neuraldeal-script-" + std::to_string(::getpid()) + ".pt"))
+                 .string())
+      {
+        write_script_module(name, script);
+      }
+
+      ~File()
+      {
+        std::error_code ignored;
+        std::filesystem::remove(name, ignored);
+      }
+
+      const std::string name;
+    };
+    static const File file;
+    return file.name;
+  }
 
   /** Which of them the running test is about. */
   std::string type;
@@ -58,6 +104,10 @@ namespace
                         return parameter.name == name;
                       }))
         given[name] = value;
+    if (type == "TorchScript")
+      given["file"] = script_file();
+    if (type == "neural operator" && changes.contains("epochs"))
+      given["training"]["epochs"] = changes["epochs"];
     return make_surrogate(type, family.ranges(), given, "the test");
   }
 
@@ -181,9 +231,9 @@ namespace
 
 
 
-  /** What holds for every surrogate on POD coefficients. */
-  class PODSurrogateTest : public TrainedOnce,
-                           public testing::WithParamInterface<std::string>
+  /** What holds for every surrogate. */
+  class SurrogateTest : public TrainedOnce,
+                        public testing::WithParamInterface<std::string>
   {
   protected:
     void
@@ -193,15 +243,31 @@ namespace
     }
   };
 
+  /** What holds for every surrogate that is nothing but POD coefficients. */
+  class PODSurrogateTest : public SurrogateTest
+  {};
+
+  std::string
+  with_underscores(const testing::TestParamInfo<std::string> &info)
+  {
+    std::string name = info.param;
+    std::replace(name.begin(), name.end(), ' ', '_');
+    return name;
+  }
+
+  INSTANTIATE_TEST_SUITE_P(All,
+                           SurrogateTest,
+                           testing::Values("POD network",
+                                           "POD kernel regression",
+                                           "neural operator",
+                                           "TorchScript"),
+                           with_underscores);
+
   INSTANTIATE_TEST_SUITE_P(All,
                            PODSurrogateTest,
                            testing::Values("POD network",
                                            "POD kernel regression"),
-                           [](const testing::TestParamInfo<std::string> &info) {
-                             std::string name = info.param;
-                             std::replace(name.begin(), name.end(), ' ', '_');
-                             return name;
-                           });
+                           with_underscores);
 
   /** What only the networks have. */
   class PODNetworkTest : public TrainedOnce
@@ -216,7 +282,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, IsBetterThanItsPrior)
+  TEST_P(SurrogateTest, IsBetterThanItsPrior)
   {
     const auto   prediction = calibrated->predict(fresh);
     const double prior = root_mean_square(family->error(fresh.prior, fresh));
@@ -229,7 +295,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, ScaleIsTheSizeOfTheError)
+  TEST_P(SurrogateTest, ScaleIsTheSizeOfTheError)
   {
     const auto prediction = calibrated->predict(fresh);
     const auto ratio =
@@ -385,7 +451,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, TwoUpdatesAreOne)
+  TEST_P(SurrogateTest, TwoUpdatesAreOne)
   {
     const auto once = loaded(trained_file), twice = loaded(trained_file);
     update(*once, *family, held_out, numbered(0, 60), true);
@@ -409,7 +475,7 @@ namespace
 
 
   // Networks trained with few snapshots, whose last layer sees more.
-  TEST_P(PODSurrogateTest, UpdatesImprove)
+  TEST_P(SurrogateTest, UpdatesImprove)
   {
     const auto surrogate = make(*family);
     surrogate->fit(SnapshotsInMemory(rows(training, 0, 30)), family->space, {});
@@ -426,7 +492,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, WhetherHeldOutMattersForScoresOnly)
+  TEST_P(SurrogateTest, WhetherHeldOutMattersForScoresOnly)
   {
     const auto a = loaded(trained_file), b = loaded(trained_file);
     update(*a, *family, held_out, numbered(0, 60), true);
@@ -444,7 +510,7 @@ namespace
   // images. In closed form λ stays as it is, while the surrogate without the
   // snapshot looks for its own; that moves predictions by a small part of
   // their scale.
-  TEST_P(PODSurrogateTest, HeldOutPredictionsHaveNotSeenTheirSnapshot)
+  TEST_P(SurrogateTest, HeldOutPredictionsHaveNotSeenTheirSnapshot)
   {
     const auto scores = calibrated->held_out_scores();
     double     worst = 0, worst_scale = 0, seen = 0;
@@ -499,7 +565,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, HeldOutScoresForetellNewErrors)
+  TEST_P(SurrogateTest, HeldOutScoresForetellNewErrors)
   {
     const auto   scores = calibrated->held_out_scores();
     const double seen   = root_mean_square(scores.error);
@@ -569,7 +635,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, NewInputsAreNoNovelty)
+  TEST_P(SurrogateTest, NewInputsAreNoNovelty)
   {
     const auto   novelty = calibrated->predict(fresh).novelty;
     const double share =
@@ -581,7 +647,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, OutsideTheRangesIsNovel)
+  TEST_P(SurrogateTest, OutsideTheRangesIsNovel)
   {
     const auto inside =
       torch::tensor({0.2, 2., 0.5}, torch::kFloat64).unsqueeze(0);
@@ -609,7 +675,7 @@ namespace
 
 
   // A coarse solution unlike those seen is novel, whatever the parameters.
-  TEST_P(PODSurrogateTest, UnknownPriorsAreNovel)
+  TEST_P(SurrogateTest, UnknownPriorsAreNovel)
   {
     auto inputs  = rows(fresh, 0, 20);
     inputs.prior = inputs.prior.flip(0).clone();
@@ -622,7 +688,7 @@ namespace
 
 
   // Nothing that is not a number may turn into one.
-  TEST_P(PODSurrogateTest, NotANumberStaysOne)
+  TEST_P(SurrogateTest, NotANumberStaysOne)
   {
     for (const double bad : {not_a_number, infinity, -infinity, -1.})
       for (const long entry : {0, 1, 2})
@@ -653,7 +719,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, FilesKeepEveryBit)
+  TEST_P(SurrogateTest, FilesKeepEveryBit)
   {
     const TemporaryFolder folder;
     calibrated_file.write(folder / "model");
@@ -681,7 +747,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, WhatIsSavedDoesNotChangeLater)
+  TEST_P(SurrogateTest, WhatIsSavedDoesNotChangeLater)
   {
     const auto surrogate = loaded(trained_file);
     ModelFile  file;
@@ -694,7 +760,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, IncompleteFilesAreErrors)
+  TEST_P(SurrogateTest, IncompleteFilesAreErrors)
   {
     for (const auto &entry : calibrated_file.tensors)
       {
@@ -716,7 +782,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, FieldsOfAnotherSizeAreErrors)
+  TEST_P(SurrogateTest, FieldsOfAnotherSizeAreErrors)
   {
     auto file     = calibrated_file;
     file.filename = "some/model";
@@ -797,7 +863,7 @@ namespace
 
 
   // Members are trained by different ranks and the Gram matrices shared out.
-  TEST_P(PODSurrogateTest, SameBitsOnAnyNumberOfRanks)
+  TEST_P(SurrogateTest, SameBitsOnAnyNumberOfRanks)
   {
     const nlohmann::json quick = {{"epochs", 5}};
     const auto           data  = rows(training, 0, 40);
@@ -835,7 +901,7 @@ namespace
 
 
 
-  TEST_P(PODSurrogateTest, FittingAgainForgets)
+  TEST_P(SurrogateTest, FittingAgainForgets)
   {
     const nlohmann::json quick = {{"epochs", 5}};
     const auto           data  = rows(training, 0, 40);
@@ -900,7 +966,7 @@ namespace
 
 
   // A host whose coarse solution is its fine one.
-  TEST_P(PODSurrogateTest, NothingToCorrect)
+  TEST_P(SurrogateTest, NothingToCorrect)
   {
     const auto exact = [](Snapshots snapshots) {
       snapshots.prior = snapshots.solution;

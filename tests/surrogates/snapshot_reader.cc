@@ -339,6 +339,7 @@ namespace
     write_store();
     const auto found = SnapshotReader(folder.name()).read_space();
     EXPECT_EQ(found.size(), 16);
+    EXPECT_TRUE(torch::equal(found.points, space.grid.points().t()));
     EXPECT_LT(distance(found.mass.to_dense(), space.grid.dense_mass()), 1e-16);
     ASSERT_EQ(found.symmetries.size(), 2);
     EXPECT_TRUE(torch::equal(found.symmetries[0].points, torch::arange(16)));

@@ -1,0 +1,89 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_operator_surrogate_h
+#define neuraldeal_surrogates_operator_surrogate_h
+
+#include <neuraldeal/surrogates/corrected_map_surrogate.h>
+#include <neuraldeal/surrogates/operators/operator_model.h>
+#include <neuraldeal/surrogates/point_order.h>
+
+namespace neuraldeal
+{
+  /**
+   * A neural operator, trained on a share of the snapshots, and a remainder
+   * with the uncertainty (see CorrectedMapSurrogate).
+   *
+   * The operator sees the parameters as constant channels (their logarithms
+   * where the range is logarithmic; centred and divided by their standard
+   * deviation) and the coarse solution, if there is one that is not zero
+   * everywhere, as OperatorModel does. Where the points are a regular grid it
+   * sees a grid, elsewhere points; components of a vector are channels (see
+   * PointOrder).
+   *
+   * Every sample is turned by a random symmetry in each step, parameters
+   * included. Symmetries that permute components are not used for that; those
+   * of a FieldSpace know no signs, so that reflections of vectors are not
+   * among them.
+   *
+   * With the seed and the number of threads the model is determined, bit for
+   * bit on the CPU. In a group of processes the first one trains, and the
+   * others are given its weights.
+   */
+  class OperatorSurrogate : public CorrectedMapSurrogate
+  {
+  public:
+    /** @throw InputError naming the entry, nested ones included */
+    OperatorSurrogate(const std::vector<InputRange> &inputs,
+                      const nlohmann::json          &parameters);
+
+    /** Make this class known under the name "neural operator". */
+    static void
+    register_type();
+
+  private:
+    void
+    fit_map(const Snapshots     &training,
+            const torch::Tensor &known,
+            const FieldSpace    &space,
+            const Communicator  &communicator) override;
+
+    torch::Tensor
+    map(const Inputs &inputs) const override;
+
+    void
+    save_map(ModelFile &file) const override;
+
+    void
+    load_map(const ModelFile &file) override;
+
+    /** The parameters, logarithms where they are taken, [n, d] float64. */
+    torch::Tensor
+    transformed(const torch::Tensor &given) const;
+
+    /** What the operator reads, on the device. */
+    OperatorData
+    operator_data(const Inputs &inputs, const bool with_prior) const;
+
+    /** An operator without training. */
+    std::shared_ptr<OperatorModel>
+    make_model(const bool with_prior) const;
+
+    /** Train the model on this process. */
+    void
+    train(const Snapshots     &training,
+          const torch::Tensor &known,
+          const FieldSpace    &space,
+          const bool           with_prior);
+
+    const torch::Device device;
+
+    PointOrder    order;
+    torch::Tensor logarithmic;                       ///< [d] bool
+    torch::Tensor parameter_center, parameter_scale; ///< [d]
+
+    std::shared_ptr<OperatorModel> model;
+  };
+} // namespace neuraldeal
+
+#endif
