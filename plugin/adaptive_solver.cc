@@ -108,6 +108,14 @@ namespace neuraldeal
                              inputs.ranges(),
                              data.surrogate_parameters,
                              data.source);
+    const unsigned int group_size =
+      Utilities::MPI::n_mpi_processes(groups.group());
+    if (group_size > 1 && !trained->supports_slices())
+      throw InputError(data.source,
+                       "Group size",
+                       std::to_string(group_size),
+                       "1 for the surrogate '" + data.surrogate +
+                         "', which needs whole fields");
   }
 
 

@@ -109,6 +109,12 @@ namespace neuraldeal
       return true;
     }
 
+    bool
+    supports_slices() const override
+    {
+      return false;
+    }
+
   protected:
     /**
      * @param type the name that the class is registered under.

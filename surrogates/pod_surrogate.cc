@@ -63,6 +63,14 @@ namespace neuraldeal
                     const FieldSpace     &space,
                     const Communicator   &communicator)
   {
+    // All is relative to the coarse solutions; a host without them gives zeros.
+    if (space.norm(data.read(0, 1).prior).item<double>() == 0.)
+      throw InputError("the surrogate '" + type + "'",
+                       "the coarse solution of a snapshot",
+                       "zero",
+                       "one that is not zero; the surrogate 'neural operator' "
+                       "needs none");
+
     // The bases of the coarse solutions and of their corrections, both
     // relative to the coarse solution's norm.
     const auto prior_pod = compute_pod(

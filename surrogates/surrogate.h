@@ -160,6 +160,16 @@ namespace neuraldeal
 
     virtual bool
     supports_covariance() const = 0;
+
+    /**
+     * Whether load() takes the slices of a group of several processes. Where
+     * it does not, a group has to be one process.
+     */
+    virtual bool
+    supports_slices() const
+    {
+      return true;
+    }
   };
 
   /**

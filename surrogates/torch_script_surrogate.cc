@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/torch_script_surrogate.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 
 #include <cmath>
@@ -147,7 +148,9 @@ namespace neuraldeal
                                 const torch::Tensor &prior) const
   {
     const torch::NoGradGuard no_gradients;
-    torch::IValue            answer;
+    // A graph that is optimised after its first runs would round differently.
+    const torch::jit::GraphOptimizerEnabledGuard as_written(false);
+    torch::IValue                                answer;
     try
       {
         answer = module->module.forward(

@@ -591,6 +591,27 @@ namespace
 
 
 
+  // The surrogates that begin with a coarse solution say that they need one.
+  TEST(CorrectedSurrogates, OthersNeedCoarseSolutions)
+  {
+    const AnalyticFamily family;
+    auto                 data = family.draw(10, 1);
+    data.prior.zero_();
+    for (const std::string type : {"POD kernel regression", "POD network"})
+      {
+        const auto surrogate = make(family, nlohmann::json::object(), type);
+        EXPECT_TRUE(surrogate->supports_slices());
+        expect_sentence(message_of<InputError>([&]() {
+                          surrogate->fit(SnapshotsInMemory(data),
+                                         family.space,
+                                         {});
+                        }),
+                        {type, "coarse solution", "zero"});
+      }
+  }
+
+
+
   TEST(CorrectedSurrogates, SeedDecides)
   {
     const AnalyticFamily family;
@@ -619,6 +640,7 @@ namespace
     ModelFile file;
     surrogate->save(file);
     file.filename = "some/model";
+    EXPECT_FALSE(surrogate->supports_slices());
     Communicator two;
     two.size = 2;
     expect_sentence(message_of<FileError>(

@@ -467,7 +467,10 @@ namespace
       torch::equal(once->held_out_scores().ids, twice->held_out_scores().ids));
     const auto e = once->held_out_scores().error,
                f = twice->held_out_scores().error;
-    EXPECT_LT(largest(((e - f) / e).abs()), 1e-4);
+    // Networks are evaluated in single precision and in batches, whose size
+    // changes the last bits of what is to be corrected.
+    const double rounding = type == "neural operator" ? single_precision : 0.;
+    EXPECT_LT(largest((e - f).abs() - 1e-4 * e), rounding);
     EXPECT_EQ(once->n_snapshots(), 180);
     EXPECT_EQ(twice->n_snapshots(), 180);
   }
