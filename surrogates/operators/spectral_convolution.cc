@@ -210,7 +210,8 @@ namespace neuraldeal
 
 
   torch::Tensor
-  SpectralConvolution::real_weights(const std::vector<long> &kept) const
+  SpectralConvolution::multiply(const torch::Tensor     &coefficients,
+                                const std::vector<long> &kept) const
   {
     auto       w = weights;
     const long d = modes.size();
@@ -219,10 +220,19 @@ namespace neuraldeal
         w = (j == d - 1) ?
               w.slice(0, 0, kept[j]) :
               w.slice(d - 1 - j, modes[j] - kept[j], modes[j] + kept[j]);
-    // (x + iy)(a + ib): the row of x is (a, b), that of y is (−b, a).
-    const auto turned = torch::stack({-w.select(-1, 1), w.select(-1, 0)}, -1);
-    return torch::stack({w, turned}, -3)
-      .reshape({-1, 2 * in_channels, 2 * out_channels});
+
+    // (x + iy)(a + ib): one real product gives xa, xb, ya and yb, and the
+    // weights stay as they are.
+    const long n_modes = coefficients.size(0), n = coefficients.size(1);
+    const auto products =
+      torch::bmm(coefficients.permute({0, 3, 1, 2})
+                   .reshape({n_modes, 2 * n, in_channels}),
+                 w.reshape({n_modes, in_channels, 2 * out_channels}))
+        .reshape({n_modes, 2, n, out_channels, 2});
+    const auto x = products.select(1, 0), y = products.select(1, 1);
+    return torch::stack({x.select(-1, 0) - y.select(-1, 1),
+                         x.select(-1, 1) + y.select(-1, 0)},
+                        -1);
   }
 
 
@@ -286,8 +296,7 @@ namespace neuraldeal
       return forward_by_fft(fields, kept);
 
     const auto z =
-      torch::bmm(analyse(fields, kept).reshape({-1, n, 2 * in_channels}),
-                 real_weights(kept));
+      multiply(analyse(fields, kept).reshape({-1, n, in_channels, 2}), kept);
     auto shape = fields.sizes().vec();
     shape[1]   = out_channels;
     return synthesise(z.reshape({z.size(0), -1, 2}), sizes).reshape(shape);
@@ -312,10 +321,9 @@ namespace neuraldeal
         torch::fft::rfftn(fields, c10::nullopt, directions, "forward"))
         .reshape({n, in_channels, -1, 2});
     // [n, c, M, 2] → [M, n, c, 2]
-    auto z = all.index_select(2, positions).permute({2, 0, 1, 3});
-    z      = torch::bmm(z.reshape({-1, n, 2 * in_channels}), real_weights(kept))
-          .reshape({-1, n, out_channels, 2})
-          .permute({1, 2, 0, 3});
+    const auto z =
+      multiply(all.index_select(2, positions).permute({2, 0, 1, 3}), kept)
+        .permute({1, 2, 0, 3});
 
     auto shape   = fields.sizes().vec();
     shape[1]     = out_channels;

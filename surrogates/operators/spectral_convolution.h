@@ -77,11 +77,12 @@ namespace neuraldeal
     resolved_modes(const std::vector<long> &sizes) const;
 
     /**
-     * The weights of these modes as real matrices, modes in front:
-     * [K_d·K_1·…·K_{d−1}, 2 in, 2 out].
+     * Coefficients of @p kept modes, [K_d·K_1·…·K_{d−1}, n, in, 2], times the
+     * weights of these modes: [K_d·K_1·…·K_{d−1}, n, out, 2].
      */
     torch::Tensor
-    real_weights(const std::vector<long> &kept) const;
+    multiply(const torch::Tensor     &coefficients,
+             const std::vector<long> &kept) const;
 
     const long              in_channels, out_channels;
     const std::vector<long> modes;
