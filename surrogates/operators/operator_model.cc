@@ -76,6 +76,27 @@ namespace neuraldeal
 
 
   OperatorData
+  OperatorData::turned(const torch::Tensor &points) const
+  {
+    const auto turn = [&](const torch::Tensor &fields) {
+      if (!fields.defined())
+        return fields;
+      const auto rows = fields.flatten(2);
+      return rows
+        .gather(
+          2, (points.dim() == 1 ? points : points.unsqueeze(1)).expand_as(rows))
+        .reshape(fields.sizes());
+    };
+    auto result         = *this;
+    result.input.fields = turn(input.fields);
+    result.prior        = turn(prior);
+    result.target       = turn(target);
+    return result;
+  }
+
+
+
+  OperatorData
   OperatorData::to(const torch::TensorOptions &options) const
   {
     auto result = transform(*this, [&](const torch::Tensor &tensor) {
@@ -236,5 +257,23 @@ namespace neuraldeal
         tensor.set_data(stored.clone());
       }
     return result;
+  }
+
+
+
+  torch::Tensor
+  symmetric_mean(OperatorModel       &model,
+                 const OperatorData  &data,
+                 const torch::Tensor &symmetries)
+  {
+    torch::Tensor sum;
+    for (long g = 0; g < symmetries.size(0); ++g)
+      {
+        OperatorData answer;
+        answer.input.fields = model.forward(data.turned(symmetries[g]));
+        const auto back = answer.turned(symmetries[g].argsort()).input.fields;
+        sum             = sum.defined() ? sum + back : back;
+      }
+    return sum / double(symmetries.size(0));
   }
 } // namespace neuraldeal

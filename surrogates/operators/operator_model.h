@@ -32,6 +32,15 @@ namespace neuraldeal
     OperatorData
     slice(const long begin, const long end) const;
 
+    /**
+     * The samples' images under a symmetry: new values at point i are the old
+     * ones at points[i], for all channels. Clouds of points stay where they
+     * are.
+     * @param points [P] or, a symmetry for each sample, [n, P] int64.
+     */
+    OperatorData
+    turned(const torch::Tensor &points) const;
+
     /** All tensors in the type and on the device of @p options. */
     OperatorData
     to(const torch::TensorOptions &options) const;
@@ -118,6 +127,21 @@ namespace neuraldeal
     torch::Tensor                   output_scale;            ///< [out]
     torch::Tensor                   factor;
   };
+
+
+
+  /**
+   * What @p model says of all images of @p data, each turned back, in the mean.
+   * Where the problem has these symmetries this mean has them as well, and its
+   * squared error is at most the mean of those of the images; it costs as much
+   * as G answers.
+   * @param symmetries [G, P] int64, a group of permutations of the points.
+   * @return [n, out, …]
+   */
+  torch::Tensor
+  symmetric_mean(OperatorModel       &model,
+                 const OperatorData  &data,
+                 const torch::Tensor &symmetries);
 } // namespace neuraldeal
 
 #endif

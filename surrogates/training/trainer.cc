@@ -62,19 +62,6 @@ namespace neuraldeal
           std::exp2(std::round(std::log2(parameters.loss_scale)));
       return std::make_unique<LossScaler>(type, options);
     }
-
-
-
-    /** @p fields, [n, c, …], at the points @p points, [n, P] int64. */
-    torch::Tensor
-    turned(const torch::Tensor &fields, const torch::Tensor &points)
-    {
-      if (!fields.defined())
-        return fields;
-      const auto rows = fields.flatten(2);
-      return rows.gather(2, points.unsqueeze(1).expand_as(rows))
-        .reshape(fields.sizes());
-    }
   } // namespace
 
 
@@ -298,8 +285,7 @@ namespace neuraldeal
     auto data = training.select(batch);
     if (symmetries.defined())
       {
-        const auto points = symmetries.index_select(0, turns);
-        data.input.fields = turned(data.input.fields, points);
+        data = data.turned(symmetries.index_select(0, turns));
         if (channel_symmetries.defined())
           {
             const auto rows     = data.input.fields.flatten(2);
@@ -308,8 +294,6 @@ namespace neuraldeal
               rows.gather(1, channels.unsqueeze(2).expand_as(rows))
                 .reshape(data.input.fields.sizes());
           }
-        data.prior  = turned(data.prior, points);
-        data.target = turned(data.target, points);
       }
     // Means over this rank's samples, as parts of a mean over all of them.
     auto value = batch_loss(data);

@@ -19,18 +19,24 @@
 // relative L² errors on the test samples, for every row of a JSON file and
 // three seeds, beside those of the coarse finite element solutions alone.
 // Models are kept; where there is one already it is not trained again, so that
-// what a GPU has trained is evaluated anywhere.
+// what a GPU has trained is evaluated anywhere, and seeds may be trained on
+// several of them.
 //
-//   operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick]
+//   operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick] [SEED ...]
 
 namespace
 {
   using namespace neuraldeal;
   using namespace neuraldeal::performance;
 
-  /** ‖p − t‖/‖t‖, mean over the samples. */
+  /**
+   * ‖p − t‖/‖t‖, mean over the samples.
+   * @param symmetries if defined: of their symmetric mean.
+   */
   double
-  mean_error(OperatorModel &model, const OperatorData &data)
+  mean_error(OperatorModel       &model,
+             const OperatorData  &data,
+             const torch::Tensor &symmetries)
   {
     const torch::NoGradGuard no_gradients;
     constexpr long           block_size = 20;
@@ -39,7 +45,10 @@ namespace
       {
         const auto block =
           data.slice(begin, std::min(begin + block_size, data.size()));
-        sum += ((model.forward(block) - block.target).flatten(1).norm(2, 1) /
+        const auto answer = symmetries.defined() ?
+                              symmetric_mean(model, block, symmetries) :
+                              model.forward(block);
+        sum += ((answer - block.target).flatten(1).norm(2, 1) /
                 block.target.flatten(1).norm(2, 1))
                  .sum()
                  .item<double>();
@@ -87,10 +96,11 @@ namespace
 
 
   void
-  run(const std::string &rows_file,
-      const std::string &data_folder,
-      const std::string &model_folder,
-      const bool         quick)
+  run(const std::string         &rows_file,
+      const std::string         &data_folder,
+      const std::string         &model_folder,
+      const bool                 quick,
+      std::vector<std::uint64_t> seeds)
   {
     std::ifstream stream(rows_file);
     if (!stream)
@@ -98,9 +108,9 @@ namespace
     const auto          rows = nlohmann::json::parse(stream);
     const torch::Device device(torch::cuda::is_available() ? torch::kCUDA :
                                                              torch::kCPU);
-    const std::vector<std::uint64_t> seeds =
-      quick ? std::vector<std::uint64_t>{1} :
-              std::vector<std::uint64_t>{1, 2, 3};
+    if (seeds.empty())
+      seeds = quick ? std::vector<std::uint64_t>{1} :
+                      std::vector<std::uint64_t>{1, 2, 3};
 
     std::map<std::string, std::shared_ptr<const AccuracyProblem>> problems;
     std::vector<std::string>                                      table;
@@ -127,16 +137,20 @@ namespace
         const auto &problem = use(row);
         const long  n =
           quick ? 40 : row.value("training samples", problem.n_train());
-        const auto training = problem.training(row, n).to(device),
-                   test     = problem.test(row).to(device);
+        const auto training      = problem.training(row, n).to(device),
+                   test          = problem.test(row).to(device);
+        const std::string figure = row.at("figure");
+        // A row may look at the models of another one in its own way.
+        const std::string models = row.value("models of", figure);
+        torch::Tensor     symmetries;
+        if (row.value("symmetric mean", false))
+          symmetries = problem.symmetries().to(device);
         std::string errors;
         double      sum = 0, seconds = 0;
         for (const auto seed : seeds)
           {
-            const auto name = fmt::format("{}/{}-{}.safetensors",
-                                          model_folder,
-                                          row.at("figure").get<std::string>(),
-                                          seed);
+            const auto name =
+              fmt::format("{}/{}-{}.safetensors", model_folder, models, seed);
             std::shared_ptr<OperatorModel> model;
             if (std::ifstream(name).good())
               {
@@ -159,12 +173,11 @@ namespace
                 seconds += file.metadata["seconds"].get<double>();
                 file.write(name);
               }
-            const double error = mean_error(*model, test);
+            const double error = mean_error(*model, test, symmetries);
             sum += error;
             errors += fmt::format(" {:.3f}", 1e2 * error);
           }
-        figures[row.at("figure").get<std::string>()] =
-          sum / double(seeds.size());
+        figures[figure] = sum / double(seeds.size());
         table.push_back(
           fmt::format("{}: {:50} {:7.3f} %  ({} ), {:.0f} s a training",
                       problem.points(),
@@ -198,8 +211,16 @@ main(int argc, char *argv[])
     {
       if (argc < 4)
         throw std::runtime_error(
-          "operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick]");
-      run(argv[1], argv[2], argv[3], argc > 4);
+          "operators_accuracy ROWS.json DATA_FOLDER MODEL_FOLDER [quick] "
+          "[SEED ...]");
+      bool                       quick = false;
+      std::vector<std::uint64_t> seeds;
+      for (int i = 4; i < argc; ++i)
+        if (std::string(argv[i]) == "quick")
+          quick = true;
+        else
+          seeds.push_back(std::stoul(argv[i]));
+      run(argv[1], argv[2], argv[3], quick, seeds);
       return 0;
     }
   catch (const std::exception &error)

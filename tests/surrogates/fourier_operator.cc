@@ -161,6 +161,55 @@ namespace
 
 
 
+  // Of a model without symmetries, on a grid whose symmetries are the flips.
+  TEST(OperatorModel, SymmetricMeansAreSymmetric)
+  {
+    const torch::NoGradGuard no_gradients;
+    OperatorModel            model("Fourier",
+                        OperatorShape{1, 1, 2},
+                        {{"width", 4}, {"layers", 1}, {"modes", 2}},
+                        true,
+                        "test",
+                        11);
+    model.to(torch::kFloat64);
+    const auto grid = torch::arange(30, torch::kInt64).reshape({5, 6});
+    std::vector<torch::Tensor> images;
+    for (const std::vector<std::int64_t> &directions :
+         std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
+      images.push_back(grid.flip(directions).flatten());
+    const auto   symmetries = torch::stack(images);
+    OperatorData data;
+    data.input.fields = random_normal({3, 1, 5, 6}, 12);
+    data.prior        = random_normal({3, 1, 5, 6}, 13);
+    data.target       = random_normal({3, 1, 5, 6}, 14);
+
+    const auto mean = symmetric_mean(model, data, symmetries);
+    EXPECT_TRUE(
+      torch::equal(data.turned(symmetries[1]).target, data.target.flip({2})));
+    EXPECT_TRUE(torch::equal(
+      data.turned(symmetries.index_select(0, torch::tensor({0, 1, 2}))).prior,
+      torch::cat({data.prior.slice(0, 0, 1),
+                  data.prior.slice(0, 1, 2).flip({2}),
+                  data.prior.slice(0, 2, 3).flip({3})})));
+    double squares = 0;
+    for (long g = 0; g < 4; ++g)
+      {
+        const auto   image = data.turned(symmetries[g]);
+        OperatorData answer;
+        answer.input.fields = mean;
+        EXPECT_LT(distance(symmetric_mean(model, image, symmetries),
+                           answer.turned(symmetries[g]).input.fields),
+                  1e-12);
+        squares +=
+          (model.forward(image) - image.target).square().sum().item<double>() /
+          4.;
+      }
+    EXPECT_LT((mean - data.target).square().sum().item<double>(), squares);
+    EXPECT_GT(distance(mean, model.forward(data)), 1e-3);
+  }
+
+
+
   TEST(OperatorModel, FilesKeepEveryBit)
   {
     const TemporaryFolder folder;
