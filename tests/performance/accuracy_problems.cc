@@ -32,7 +32,7 @@ namespace neuraldeal::performance
     public:
       Darcy(const nlohmann::json &row, const std::string &folder)
         : set(row.at("set"))
-        , data(DarcyData::read(folder + "/darcy-" + set + ".safetensors"))
+        , data(DarcyData::read(folder + "/" + data_file(row)))
       {}
 
       std::string
@@ -206,9 +206,11 @@ namespace neuraldeal::performance
 
 
   std::string
-  AccuracyProblem::key(const nlohmann::json &row)
+  AccuracyProblem::data_file(const nlohmann::json &row)
   {
-    return row.value("problem", "Darcy") + " " + row.value("set", "");
+    return row.value("problem", "Darcy") == "elasticity" ?
+             "elasticity.safetensors" :
+             "darcy-" + row.value("set", "") + ".safetensors";
   }
 
 

@@ -45,9 +45,9 @@ namespace neuraldeal::performance
          const std::string    &folder,
          const std::string    &source);
 
-    /** What tells the data of @p row from those of others. */
+    /** The name of the file with the data of @p row. */
     static std::string
-    key(const nlohmann::json &row);
+    data_file(const nlohmann::json &row);
 
     /** The samples' points in words, as "85² points". */
     virtual std::string

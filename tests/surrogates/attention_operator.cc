@@ -80,13 +80,14 @@ namespace
 
 
 
-  // Nor do they with a convolution, which reads neighbours.
+  // Nor do they with convolutions, which read neighbours.
   TEST(AttentionOperator, MaskedPointsOfAGridDoNotMatter)
   {
     torch::NoGradGuard  no_gradients;
     const OperatorShape shape{1, 1, 2};
     auto                parameters = small();
     parameters.local_convolution   = true;
+    parameters.local_network       = true;
     AttentionOperator op(shape, parameters);
     randomize_weights(op, 0.3, 3);
     auto fields   = random_normal({1, 1, 4, 3}, 34);
@@ -165,16 +166,38 @@ namespace
 
 
 
+  // A value reaches the neighbours, and without attention no others.
+  TEST(AttentionOperator, LocalNetworksReachTheNeighbours)
+  {
+    torch::NoGradGuard no_gradients;
+    auto               parameters = small();
+    parameters.layers             = 1;
+    parameters.local_network      = true;
+    AttentionOperator op({1, 1, 2}, parameters);
+    randomize_weights(op, 0.5, 8);
+    op.named_parameters()["attention_0.output.weight"].zero_();
+    auto       fields      = random_normal({1, 1, 6, 5}, 45);
+    const auto before      = op.forward({fields});
+    fields[0][0][2][3]     = 3.;
+    const auto has_changed = (op.forward({fields}) - before).abs() > 1e-9;
+    auto       expected    = torch::zeros({1, 1, 6, 5}, torch::kBool);
+    expected.slice(2, 1, 4).slice(3, 2, 5).fill_(true);
+    EXPECT_TRUE(torch::equal(has_changed, expected));
+  }
+
+
+
   TEST(AttentionOperator, GradientsAreDifferenceQuotients)
   {
     const auto fields = random_normal({2, 1, 3, 2}, 38);
     const auto g      = random_normal({2, 1, 3, 2}, 39);
-    for (const bool local_convolution : {false, true})
+    for (const bool local : {false, true})
       {
         auto parameters              = small();
         parameters.width             = 4;
         parameters.layers            = 1;
-        parameters.local_convolution = local_convolution;
+        parameters.local_convolution = local;
+        parameters.local_network     = local;
         AttentionOperator op({1, 1, 2}, parameters);
         randomize_weights(op, 0.5, 6);
         check_gradients(op, [&]() { return (op.forward({fields}) * g).sum(); });
@@ -322,13 +345,14 @@ namespace
     expect_sentence(complaint({{"width", 30}}),
                     {"attention", "width", "'30'", "multiple of heads"});
 
-    const auto op = make_operator(
-      "attention", {1, 1, 2}, {{"local convolution", true}}, "input.json", 1);
-    expect_sentence(
-      message_of<InputError>([&]() {
-        op->forward({torch::ones({1, 1, 5}), torch::ones({5, 2})});
-      }),
-      {"local convolution", "true", "points"});
+    for (const std::string name : {"local convolution", "local network"})
+      expect_sentence(
+        message_of<InputError>([&]() {
+          make_operator("attention", {1, 1, 2}, {{name, true}}, "input.json", 1)
+            ->forward({torch::ones({1, 1, 5}), torch::ones({5, 2})});
+        }),
+        {name, "true", "points"});
+    const auto op = make_operator("attention", {1, 1, 2}, {}, "input.json", 1);
     expect_sentence(message_of<InputError>([&]() {
                       op->forward({torch::ones({1, 1, 5})});
                     }),
