@@ -1,7 +1,7 @@
 # neural.deal: neural operators beside the solvers of deal.II
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
-# Installs the libraries, their headers and the package `neuraldeal`, by which
+# Installs the libraries, their headers, the commands and the package `neuraldeal`, by which
 # a client's find_package() has the targets neuraldeal::surrogates,
 # neuraldeal::coupling and neuraldeal::plugin.
 
@@ -21,6 +21,8 @@ install(TARGETS ${libraries} EXPORT neuraldealTargets
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+get_property(programs GLOBAL PROPERTY NEURALDEAL_PROGRAMS)
+install(TARGETS ${programs} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 install(EXPORT neuraldealTargets
   NAMESPACE neuraldeal:: DESTINATION "${package_dir}")
 

@@ -45,6 +45,7 @@ packages=(
   libtorch-dev
   libopenblas0-pthread # the reference BLAS is thirty times slower
   nlohmann-json3-dev
+  libcli11-dev
   libfmt-dev
   libgtest-dev
 )
@@ -55,7 +56,6 @@ else
     libdeal.ii-dev
     libhdf5-openmpi-dev
     openmpi-bin
-    libcli11-dev
     gnuplot-nox
   )
   # deal.II of Debian 13 makes its programs link with mold.

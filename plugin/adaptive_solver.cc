@@ -14,6 +14,7 @@
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/progress.h>
+#include <neuraldeal/surrogates/train_surrogate.h>
 
 #include <algorithm>
 #include <cmath>
@@ -131,15 +132,27 @@ namespace neuraldeal
 
 
   template <typename VectorType>
-  std::string
-  AdaptiveSolver<VectorType>::training_hash() const
+  TrainingTask
+  AdaptiveSolver<VectorType>::training_task() const
   {
-    std::string text = data.surrogate + data.surrogate_parameters.dump();
-    for (const auto &ids : {training_ids(), held_out_ids()})
-      for (const long id : ids)
-        for (const double value : design(id))
-          text += fmt::format("{:.17g},", value);
-    return hexadecimal(fnv1a(text.data(), text.size()));
+    const auto   store = snapshots();
+    TrainingTask task;
+    task.store      = data.folder + "/snapshots";
+    task.design     = store.problem();
+    task.model      = data.folder + "/model.safetensors";
+    task.problem    = problem_hash();
+    task.surrogate  = data.surrogate;
+    task.parameters = complete_parameters(
+      SurrogateRegistry::find(data.source, "Surrogate/Type", data.surrogate)
+        .parameters,
+      data.surrogate_parameters,
+      data.source);
+    task.inputs           = inputs.ranges();
+    task.training_samples = training_ids();
+    task.held_out_samples = held_out_ids();
+    task.source           = data.source;
+    task.training         = task.hash(store);
+    return task;
   }
 
 
@@ -249,10 +262,37 @@ namespace neuraldeal
     costs["seconds_full_solve"] = store.mean_seconds();
 
     timer.restart();
-    bool is_there = groups.is_root() && trained_on == training_hash();
+    const auto        task      = training_task();
+    const std::string task_file = data.folder + "/training.json";
+    failure.clear();
+    if (groups.is_root())
+      try
+        {
+          task.write(task_file);
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, groups.world);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+
+    bool is_there = groups.is_root() && trained_on == task.training;
     MPI_Bcast(&is_there, 1, MPI_CXX_BOOL, 0, groups.world);
     if (!is_there)
-      train(store, model_file);
+      {
+        if (!data.train_here)
+          throw FileError(model_file,
+                          "no model has been trained on the snapshots with "
+                          "these parameters; train one by 'neuraldeal-train " +
+                            task_file +
+                            "', here or on another machine, and start this "
+                            "program again");
+        costs["seconds_training"] = train_surrogate(
+          *trained, task, store, mpi_communicator(groups.world));
+        save(model_file);
+      }
     load(model_file);
     result.model_was_there  = is_there;
     result.seconds_training = timer.wall_time();
@@ -272,36 +312,6 @@ namespace neuraldeal
 
   template <typename VectorType>
   void
-  AdaptiveSolver<VectorType>::train(const SnapshotReader &store,
-                                    const std::string    &model_file)
-  {
-    const Timer timer;
-    const auto  space = store.read_space();
-    trained->fit(SnapshotReader(store, training_ids()),
-                 space,
-                 mpi_communicator(groups.world));
-
-    // The networks have not seen the held-out snapshots; only the last
-    // layers learn them, and there each can be left out exactly.
-    const SnapshotReader       held_out(store, held_out_ids());
-    std::vector<torch::Tensor> summaries;
-    for (long i = 0; i < held_out.size(); ++i)
-      {
-        const auto       snapshot = held_out.read(i, i + 1);
-        Surrogate::Norms norms;
-        norms.correction = space.norm(snapshot.solution - snapshot.prior);
-        norms.solution   = space.norm(snapshot.solution);
-        summaries.push_back(trained->summarize(snapshot, norms));
-      }
-    trained->update(torch::cat(summaries), held_out.ids(), true);
-    costs["seconds_training"] = timer.wall_time();
-    save(model_file);
-  }
-
-
-
-  template <typename VectorType>
-  void
   AdaptiveSolver<VectorType>::save(const std::string &filename) const
   {
     // All ranks have the same surrogate, each with its slice of the fields;
@@ -313,18 +323,8 @@ namespace neuraldeal
     if (groups.is_root())
       try
         {
-          ModelFile file;
-          trained->save(file);
-          file.metadata["format"]   = "neural.deal model 1";
-          file.metadata["problem"]  = problem_hash();
-          file.metadata["training"] = training_hash();
-          file.metadata["costs"]    = costs;
-          for (const auto &range : inputs.ranges())
-            file.metadata["inputs"].push_back(
-              {{"name", range.name},
-               {"lower", fmt::format("{}", range.lower)},
-               {"upper", fmt::format("{}", range.upper)},
-               {"logarithmic", range.logarithmic}});
+          const auto file =
+            make_model_file(*trained, training_task(), snapshots(), costs);
           file.write(filename);
         }
       catch (const std::exception &exception)

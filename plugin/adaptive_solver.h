@@ -14,6 +14,7 @@
 #include <neuraldeal/coupling/trust_gate.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 #include <neuraldeal/surrogates/surrogate.h>
+#include <neuraldeal/surrogates/training_task.h>
 
 #include <functional>
 #include <memory>
@@ -30,6 +31,12 @@ namespace neuraldeal
 
     std::string    surrogate            = "POD network";
     nlohmann::json surrogate_parameters = nlohmann::json::object();
+
+    /**
+     * Whether prepare() trains where there is no model. Otherwise it ends
+     * after the campaign with an error that names the command which does.
+     */
+    bool train_here = true;
 
     /** Full solves to train on, a Latin hypercube. */
     unsigned int n_training = 64;
@@ -104,8 +111,11 @@ namespace neuraldeal
     /**
      * Campaign, training, calibration. What an earlier run has left in the
      * folder is used: snapshots, and a model that was trained on the same
-     * ones with the same parameters.
-     * @throw FileError where files there belong to another problem.
+     * ones with the same parameters. Before it trains it writes
+     * `training.json` (see TrainingTask), from which `neuraldeal-train` makes
+     * the same model on another machine.
+     * @throw FileError where files there belong to another problem, or where
+     * there is no model and AdaptiveSolverData::train_here is false.
      */
     Preparation
     prepare();
@@ -208,9 +218,6 @@ namespace neuraldeal
     full_solve(const Input &input, Answer &answer, VectorType &solution) const;
 
     void
-    train(const SnapshotReader &store, const std::string &model_file);
-
-    void
     load(const std::string &model_file);
 
     void
@@ -220,8 +227,8 @@ namespace neuraldeal
     problem_hash() const;
 
     /** What a model must have been trained on and with, to be used again. */
-    std::string
-    training_hash() const;
+    TrainingTask
+    training_task() const;
 
     const FullOrderModel<VectorType> &model;
     const FieldLayout                &layout;

@@ -31,6 +31,12 @@ namespace neuraldeal
                       std::to_string(defaults.n_training),
                       Patterns::Integer(),
                       "Full solves to train on.");
+    prm.declare_entry("Train",
+                      defaults.train_here ? "here" : "elsewhere",
+                      Patterns::Anything(),
+                      "Where the surrogate is trained if there is no model of "
+                      "these snapshots: here, or elsewhere, by the command "
+                      "neuraldeal-train and the file training.json.");
     prm.declare_entry("Held-out solves",
                       std::to_string(defaults.n_held_out),
                       Patterns::Integer(),
@@ -101,6 +107,10 @@ namespace neuraldeal
                        "Failed solves",
                        fmt::format("{}", max_failures),
                        "a number from 0 to 1");
+    const std::string where = prm.get("Train");
+    if (where != "here" && where != "elsewhere")
+      throw InputError(source, "Train", where, "here or elsewhere");
+    train_here = (where == "here");
     prm.enter_subsection("Trust");
     gate.parse_parameters(prm, source);
     prm.leave_subsection();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/pod_network.h>
+#include <neuraldeal/surrogates/progress.h>
 
 #include <algorithm>
 #include <limits>
@@ -73,6 +74,7 @@ namespace neuraldeal
     // Each member is trained by one rank; then all ranks have all members.
     const long n_members = parameters["members"];
     members.clear();
+    Progress progress("training networks", n_members, communicator.rank == 0);
     for (long m = 0; m < n_members; ++m)
       {
         CounterRandom random(parameters["seed"],
@@ -91,6 +93,7 @@ namespace neuraldeal
         const long n_features = perceptron.features(x.slice(0, 0, 1)).size(1);
         members.push_back(
           {perceptron, LinearRegression(n_features, y.size(1))});
+        progress.update(m + 1);
       }
     for (auto &member : members)
       for (auto tensor : member.perceptron.hidden_parameters())

@@ -34,12 +34,24 @@ namespace neuraldeal
 
 
 
+  bool Progress::quiet = false;
+
+
+
+  void
+  Progress::set_quiet(const bool quiet_)
+  {
+    quiet = quiet_;
+  }
+
+
+
   Progress::Progress(const std::string &phase,
                      const long         total,
                      const bool         enabled)
     : phase(phase)
     , total(std::max(total, 1l))
-    , enabled(enabled)
+    , enabled(enabled && !quiet)
     , terminal(output_is_terminal())
     , start(std::chrono::steady_clock::now())
   {}

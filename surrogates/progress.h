@@ -28,9 +28,15 @@ namespace neuraldeal
     void
     update(const long done);
 
+    /** Whether to show nothing at all from now on, in this process. */
+    static void
+    set_quiet(const bool quiet);
+
   private:
     double
     seconds() const;
+
+    static bool quiet;
 
     const std::string                           phase;
     const long                                  total;

@@ -5,6 +5,8 @@
 #include <neuraldeal/surrogates/exceptions.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <limits>
@@ -560,6 +562,72 @@ TEST(AdaptiveSolver, NeuralOperatorsAnswer)
 
 
 
+// The command makes the same model as the program: files of one are taken by
+// the other, and say the same, bit for bit.
+TEST(AdaptiveSolver, TakesWhatTheCommandHasTrained)
+{
+  const ScratchFolder  folder;
+  Service<Distributed> first(MPI_COMM_WORLD, 1, folder.path);
+  first.data.train_here = false;
+  const auto task       = folder / "training.json";
+  const auto model      = folder / "model.safetensors";
+  const auto complaint  = message_of([&]() { first.prepare(); });
+  expect_sentence(complaint, {model, "'neuraldeal-train " + task + "'"});
+  EXPECT_TRUE(same_on_all_ranks(complaint));
+  EXPECT_EQ(first.count_solves(), 72u);
+  EXPECT_FALSE(std::filesystem::exists(model));
+
+  // It may be anywhere: the folder is moved meanwhile.
+  MPI_Barrier(MPI_COMM_WORLD);
+  int status = 0;
+  if (rank() == 0)
+    {
+      const std::string elsewhere = folder.path + "-elsewhere";
+      std::filesystem::rename(folder.path, elsewhere);
+      status = std::system(
+        ("\"" NEURALDEAL_TRAIN "\" --quiet " + elsewhere + "/training.json")
+          .c_str());
+      std::filesystem::rename(elsewhere, folder.path);
+    }
+  EXPECT_EQ(Utilities::MPI::max(status, MPI_COMM_WORLD), 0);
+
+  Service<Distributed> second(MPI_COMM_WORLD, 1, folder.path);
+  second.data.train_here = false;
+  EXPECT_TRUE(second.prepare().model_was_there);
+  EXPECT_EQ(second.count_solves(), 0u);
+
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank() == 0)
+    std::filesystem::remove(model);
+  MPI_Barrier(MPI_COMM_WORLD);
+  Service<Distributed> third(MPI_COMM_WORLD, 1, folder.path);
+  EXPECT_FALSE(third.prepare().model_was_there);
+  for (unsigned int i = 0; i < 5; ++i)
+    {
+      Distributed a, b, deviation_a, deviation_b;
+      for (auto *const vector : {&a, &b, &deviation_a, &deviation_b})
+        second.host.fine.reinit(*vector);
+      second.solver->predict(second.query(i), a, &deviation_a);
+      third.solver->predict(third.query(i), b, &deviation_b);
+      EXPECT_GT(a.l2_norm(), 0.);
+      EXPECT_GT(deviation_a.l2_norm(), 0.);
+      a -= b;
+      deviation_a -= deviation_b;
+      EXPECT_EQ(a.linfty_norm(), 0.);
+      EXPECT_EQ(deviation_a.linfty_norm(), 0.);
+    }
+  EXPECT_EQ(second.solver->gate().acceptance().threshold,
+            third.solver->gate().acceptance().threshold);
+
+  // Other parameters ask for another model.
+  Service<Distributed> fourth(MPI_COMM_WORLD, 1, folder.path);
+  fourth.data.train_here                    = false;
+  fourth.data.surrogate_parameters["width"] = 8;
+  expect_sentence(message_of([&]() { fourth.prepare(); }), {model, task});
+}
+
+
+
 TEST(AdaptiveSolver, HeldOutSnapshotsAreDrawnLikeQueries)
 {
   const ScratchFolder  folder;
@@ -1053,6 +1121,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(data.round_size, defaults.round_size);
   EXPECT_EQ(data.seed, defaults.seed);
   EXPECT_EQ(data.surrogate, "POD network");
+  EXPECT_TRUE(data.train_here);
   EXPECT_EQ(data.gate.tolerance, defaults.gate.tolerance);
   EXPECT_EQ(data.source, "test.prm");
   EXPECT_EQ(data.gate.source, "test.prm");
@@ -1063,6 +1132,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
                            "set Failed solves = 0.25\n"
                            "set Round size = 7\n"
                            "set Seed = 12\n"
+                           "set Train = elsewhere\n"
                            "subsection Trust\n"
                            "  set Tolerance = 0.02\n"
                            "end\n"
@@ -1079,6 +1149,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(other.max_failures, 0.25);
   EXPECT_EQ(other.round_size, 7u);
   EXPECT_EQ(other.seed, 12u);
+  EXPECT_FALSE(other.train_here);
   EXPECT_EQ(other.gate.tolerance, 0.02);
   EXPECT_EQ(other.surrogate_parameters["width"], 8);
   EXPECT_EQ(other.surrogate_parameters["learning rate"], 0.01);
@@ -1096,6 +1167,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   refused("set Held-out solves = 0", {"test.prm", "Held-out solves is '0'"});
   refused("set Snapshots per file = 0", {"Snapshots per file is '0'"});
   refused("set Round size = -3", {"Round size is '-3'"});
+  refused("set Train = there", {"test.prm", "Train is 'there'", "elsewhere"});
   refused("set Seed = -1", {"Seed is '-1'"});
   refused("set Failed solves = 1.5",
           {"test.prm", "Failed solves is '1.5'", "a number from 0 to 1"});
