@@ -147,21 +147,28 @@ namespace neuraldeal
 
 
 
-  SnapshotReader::SnapshotReader(const std::string &folder,
+  SnapshotReader::SnapshotReader(const std::string &folder_,
                                  const std::string &problem)
-    : folder(folder)
+    : folder(folder_)
     , problem_hash(problem)
   {
     namespace fs = std::filesystem;
-    if (!fs::is_directory(folder))
-      throw FileError(folder, "there is no such folder of snapshots");
-    std::vector<std::string> files;
-    for (const auto &entry : fs::directory_iterator(folder))
+    if (fs::is_regular_file(folder_))
       {
-        const auto name = entry.path().filename().string();
-        if (name.rfind("batch-", 0) == 0 && entry.path().extension() == ".h5")
-          files.push_back(entry.path().string());
+        files  = {folder_};
+        folder = fs::path(folder_).parent_path().string();
+        if (folder.empty())
+          folder = ".";
       }
+    else if (!fs::is_directory(folder))
+      throw FileError(folder, "there is no such folder of snapshots");
+    else
+      for (const auto &entry : fs::directory_iterator(folder))
+        {
+          const auto name = entry.path().filename().string();
+          if (name.rfind("batch-", 0) == 0 && entry.path().extension() == ".h5")
+            files.push_back(entry.path().string());
+        }
     std::sort(files.begin(), files.end());
 
     long n_parameters = -1;
@@ -225,6 +232,7 @@ namespace neuraldeal
   SnapshotReader::SnapshotReader(const SnapshotReader    &other,
                                  const std::vector<long> &ids)
     : folder(other.folder)
+    , files(other.files)
     , problem_hash(other.problem_hash)
     , failed(other.failed)
   {
@@ -342,7 +350,7 @@ namespace neuraldeal
   FieldSpace
   SnapshotReader::read_space() const
   {
-    const HDF5File file(folder + "/space.h5");
+    const HDF5File file(space_file());
     const auto     found = file.read_attribute("problem");
     if (found != problem_hash && !problem_hash.empty())
       throw FileError(file.name(),

@@ -35,7 +35,8 @@ namespace neuraldeal
   {
   public:
     /**
-     * Take stock of the batches in @p folder.
+     * Take stock of the batches in @p folder, which may also be the file of
+     * one batch.
      * @param problem the problem's hash that is expected; empty for any.
      * @throw FileError where a file is foreign, damaged or of another problem
      */
@@ -68,6 +69,20 @@ namespace neuraldeal
       return failed;
     }
 
+    /** The files of the batches, in the order of their names. */
+    const std::vector<std::string> &
+    batch_files() const
+    {
+      return files;
+    }
+
+    /** The file of what all snapshots share; see read_space(). */
+    std::string
+    space_file() const
+    {
+      return folder + "/space.h5";
+    }
+
     /** Mean wall time of the host's solver, in seconds. */
     double
     mean_seconds() const;
@@ -98,6 +113,7 @@ namespace neuraldeal
     };
 
     std::string                               folder;
+    std::vector<std::string>                  files;
     std::string                               problem_hash;
     std::vector<Sample>                       samples;
     std::vector<std::pair<long, std::string>> failed;

@@ -50,7 +50,8 @@ namespace neuraldeal
     {
       const auto found = object.find(name);
       if (found == object.end())
-        throw InputError(source, "the entry '" + name + "'", "absent", valid);
+        throw FileError(source,
+                        "it has no entry '" + name + "'; valid is " + valid);
       return *found;
     }
 
@@ -246,6 +247,8 @@ namespace neuraldeal
   void
   TrainingTask::check_snapshots(const SnapshotReader &snapshots) const
   {
+    if (snapshots.size() == 0)
+      throw FileError(store, "it has no snapshots (files batch-*.h5)");
     const auto found = hash(snapshots);
     if (!training.empty() && found != training)
       throw FileError(source,
@@ -313,22 +316,33 @@ namespace neuraldeal
   void
   TrainingTask::write(const std::string &filename) const
   {
-    const auto           folder   = fs::path(filename).parent_path();
-    const nlohmann::json document = {
+    const auto folder = fs::path(filename).parent_path();
+    // In the order of their importance, and lists of numbers in one line.
+    const std::vector<std::pair<const char *, nlohmann::json>> document = {
       {"format", format},
       {"store", relative_to(store, folder.empty() ? "." : folder)},
-      {"design", design},
       {"model", relative_to(model, folder.empty() ? "." : folder)},
-      {"problem", problem},
-      {"training", training},
       {"surrogate", {{"type", surrogate}, {"parameters", parameters}}},
       {"inputs", to_json(inputs)},
       {"training samples", training_samples},
-      {"held-out samples", held_out_samples}};
+      {"held-out samples", held_out_samples},
+      {"design", design},
+      {"problem", problem},
+      {"training", training}};
+    std::string text;
+    for (const auto &[name, value] : document)
+      text +=
+        fmt::format("{}\"{}\": {}",
+                    text.empty() ? "" : ",\n",
+                    name,
+                    value.dump(value.is_structured() &&
+                                   !(value.is_array() && value[0].is_number()) ?
+                                 2 :
+                                 -1));
     const std::string temporary = filename + ".tmp";
     {
       std::ofstream out(temporary);
-      out << document.dump(2) << "\n";
+      out << "{\n" << text << "\n}\n";
       out.flush();
       if (!out)
         throw FileError(temporary, "could not be written");
