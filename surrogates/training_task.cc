@@ -331,14 +331,14 @@ namespace neuraldeal
       {"training", training}};
     std::string text;
     for (const auto &[name, value] : document)
-      text +=
-        fmt::format("{}\"{}\": {}",
-                    text.empty() ? "" : ",\n",
-                    name,
-                    value.dump(value.is_structured() &&
-                                   !(value.is_array() && value[0].is_number()) ?
-                                 2 :
-                                 -1));
+      {
+        const bool is_flat =
+          value.is_primitive() ||
+          (value.is_array() && (value.empty() || value[0].is_number()));
+        text += fmt::format("{}  \"{}\": ", text.empty() ? "" : ",\n", name);
+        for (const char c : value.dump(is_flat ? -1 : 2))
+          text += c == '\n' ? std::string("\n  ") : std::string(1, c);
+      }
     const std::string temporary = filename + ".tmp";
     {
       std::ofstream out(temporary);

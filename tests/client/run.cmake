@@ -23,6 +23,9 @@ file(RENAME "${work_dir}/prefix" "${work_dir}/moved")
 run(${configure} -B "${work_dir}/build" "-DCMAKE_BUILD_TYPE=${build_type}")
 run(${CMAKE_COMMAND} --build "${work_dir}/build")
 run("${work_dir}/build/client")
+foreach(command train inspect)
+  run("${work_dir}/moved/bin/neuraldeal-${command}" --help)
+endforeach()
 
 # A client that would bring in the other build of deal.II is told so.
 if(NOT surrogates_only)

@@ -68,6 +68,16 @@ namespace
 
 
 
+  TEST(Progress, QuietProcessesAreSilent)
+  {
+    Progress::set_quiet(true);
+    EXPECT_EQ(printed(10, 10, true), "");
+    Progress::set_quiet(false);
+    EXPECT_NE(printed(10, 10, true), "");
+  }
+
+
+
   TEST(Progress, OtherRanksAreSilent)
   {
     EXPECT_EQ(printed(100, 100, false), "");
