@@ -1,9 +1,9 @@
 # neural.deal: neural operators beside the solvers of deal.II
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
-# Installs the libraries, their headers, the commands and the package `neuraldeal`, by which
-# a client's find_package() has the targets neuraldeal::surrogates,
-# neuraldeal::coupling and neuraldeal::plugin.
+# Installs the libraries, their headers, the commands of the surrogates room
+# and the package `neuraldeal`, by which a client's find_package() has the
+# targets neuraldeal::surrogates, neuraldeal::coupling and neuraldeal::plugin.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -33,7 +33,7 @@ endif()
 foreach(room IN LISTS rooms)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/${room}/"
     DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/neuraldeal/${room}"
-    FILES_MATCHING PATTERN "*.h")
+    FILES_MATCHING PATTERN "*.h" PATTERN programs EXCLUDE)
 endforeach()
 
 list(JOIN rooms ", " rooms_text)

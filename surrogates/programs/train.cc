@@ -7,6 +7,7 @@
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/progress.h>
 #include <neuraldeal/surrogates/train_surrogate.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -35,12 +36,15 @@ namespace
       task.model = options.output;
     // Said now, not after the training.
     const auto folder = std::filesystem::path(task.model).parent_path();
+    const auto where  = folder.empty() ? "." : folder.string();
     if (std::filesystem::is_directory(task.model) ||
-        !(folder.empty() || std::filesystem::is_directory(folder)))
-      throw InputError(options.output.empty() ? options.task : "--output",
-                       "the model file",
-                       task.model,
-                       "a file in a folder that is there");
+        !std::filesystem::is_directory(where) ||
+        ::access(where.c_str(), W_OK) != 0)
+      throw InputError(
+        options.output.empty() ? options.task : "--output",
+        "the model file",
+        task.model,
+        "a file in a folder that is there and may be written to");
 
     const SnapshotReader store(task.store, task.design);
     task.check_snapshots(store);
