@@ -128,8 +128,7 @@ main(int argc, char *argv[])
                 "replace a parameter of the surrogate, as in --set width=64 "
                 "or --set training/epochs=500; may be repeated")
     ->type_name("NAME=VALUE")
-    ->expected(1)
-    ->take_all();
+    ->allow_extra_args(false);
   app.add_flag("-q,--quiet", options.quiet, "print errors only");
   app.footer("Exit status: 0 if the model was written, 1 after an error, 2 "
              "after a wrong call.");

@@ -97,8 +97,9 @@ namespace
     EXPECT_EQ(file.metadata["training"], campaign.task.training);
 
     // With other parameters, to another file, without a word.
-    result = train("training.json --quiet --output other.safetensors "
-                   "--set \"prior modes=4\" -s \"maximal modes=3\"");
+    result =
+      train("--set \"prior modes=4\" -s \"maximal modes=3\" training.json "
+            "--quiet --output other.safetensors");
     EXPECT_EQ(result.status, 0);
     EXPECT_EQ(result.output + result.error, "");
     const auto other = ModelFile::read(folder / "other.safetensors");
@@ -127,7 +128,7 @@ namespace
                      {"operator parameters", {{"width", 4}, {"modes", 3}}},
                      {"training", {{"epochs", 100}}}},
                     folder / "training.json");
-    const auto result = train("training.json -q --set training/epochs=10");
+    const auto result = train("-q training.json --set training/epochs=10");
     EXPECT_EQ(result.status, 0) << result.error;
     EXPECT_EQ(result.output + result.error, "");
     const auto file = ModelFile::read(campaign.task.model);
