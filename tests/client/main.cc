@@ -22,9 +22,10 @@ main(int argc, char **argv)
 
   dealii::Utilities::MPI::MPI_InitFinalize mpi(argc, argv, 1);
 
-  neuraldeal::CounterRandom random(
-    1, neuraldeal::CounterRandom::Stream::design, 0);
-  const double x = random.uniform();
+  neuraldeal::CounterRandom random(1,
+                                   neuraldeal::CounterRandom::Stream::design,
+                                   0);
+  const double              x = random.uniform();
 
   neuraldeal::TrustGate::AdditionalData gate;
   gate.check();

@@ -20,7 +20,6 @@ main()
   const auto surrogate =
     make_surrogate("POD network", {InputRange()}, {}, "the client");
   std::cout << "x = " << x << ", " << surrogate->n_snapshots()
-            << " snapshots, names: " << SurrogateRegistry::names()
-            << std::endl;
+            << " snapshots, names: " << SurrogateRegistry::names() << std::endl;
   return x > 0 && x < 1 && surrogate->n_snapshots() == 0 ? 0 : 1;
 }

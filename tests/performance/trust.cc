@@ -44,28 +44,26 @@ main(int argc, char *argv[])
     if (!root)
       return;
 
-    const double n = results.reports.size();
-    const auto   interval =
-      neuraldeal::binomial_interval(results.n_violations(),
-                                    results.checked.size(),
-                                    0.95);
+    const double n      = results.reports.size();
+    const auto interval = neuraldeal::binomial_interval(results.n_violations(),
+                                                        results.checked.size(),
+                                                        0.95);
     nlohmann::json json;
-    json["benchmark"]             = "trust";
-    json["machine"]               = results.machine;
-    json["seeds"]                 = {parameters.solver.seed};
-    auto &figures                 = json["figures"];
-    figures["queries"]            = n;
-    figures["without_full_solve"] = 1. - results.n_full_solves() / n;
-    figures["full_solves_before_serving"] =
-      results.full_solves_before_serving;
-    figures["full_solves_while_serving"] = results.n_full_solves();
-    figures["checked"]                   = results.checked.size();
-    figures["violations"]                = results.n_violations();
-    figures["violation_rate_upper_95"]   = interval.second;
-    figures["error_quantile_95"]         = results.error_quantile;
-    figures["coarse_within_tolerance"]   = results.coarse_within_tolerance;
-    figures["seconds_full_solve"]        = results.seconds_full_solve;
-    figures["seconds_accepted_answer"]   = results.seconds_accepted_answer;
+    json["benchmark"]                     = "trust";
+    json["machine"]                       = results.machine;
+    json["seeds"]                         = {parameters.solver.seed};
+    auto &figures                         = json["figures"];
+    figures["queries"]                    = n;
+    figures["without_full_solve"]         = 1. - results.n_full_solves() / n;
+    figures["full_solves_before_serving"] = results.full_solves_before_serving;
+    figures["full_solves_while_serving"]  = results.n_full_solves();
+    figures["checked"]                    = results.checked.size();
+    figures["violations"]                 = results.n_violations();
+    figures["violation_rate_upper_95"]    = interval.second;
+    figures["error_quantile_95"]          = results.error_quantile;
+    figures["coarse_within_tolerance"]    = results.coarse_within_tolerance;
+    figures["seconds_full_solve"]         = results.seconds_full_solve;
+    figures["seconds_accepted_answer"]    = results.seconds_accepted_answer;
     figures["speedup_full_solve"] =
       results.seconds_full_solve / results.seconds_accepted_answer;
     if (results.equal_error_mesh > 0)
