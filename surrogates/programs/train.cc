@@ -11,6 +11,9 @@
 
 #include <cstdio>
 #include <filesystem>
+#ifdef __GLIBC__
+#  include <malloc.h>
+#endif
 
 #include "program.h"
 
@@ -28,9 +31,26 @@ namespace
 
 
 
+  /**
+   * A training step frees what it has allocated, field by field. Pages that go
+   * back to the system each time have to be found and cleared again, which
+   * takes a fifth of the time of a Fourier operator's step on the CPU.
+   */
+  void
+  keep_freed_memory()
+  {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, -1);
+#endif
+  }
+
+
+
   int
   train(const Options &options)
   {
+    keep_freed_memory();
     auto task = TrainingTask::read(options.task);
     if (!options.output.empty())
       task.model = options.output;
