@@ -917,7 +917,7 @@ TEST(AdaptiveSolver, ComesBackFromAcceptingNothing)
 {
   const ScratchFolder  folder;
   Service<Distributed> service(MPI_COMM_WORLD, 1, folder.path);
-  service.data.gate.tolerance = 0.04;
+  service.data.gate.tolerance = 0.01;
   const auto solve            = service.model.solve;
   service.model.solve         = [&](const Input &input, Distributed &x) {
     const auto iterations = solve(input, x);
