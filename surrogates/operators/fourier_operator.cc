@@ -3,6 +3,7 @@
 
 #include <neuraldeal/surrogates/operators/fourier_operator.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace neuraldeal
@@ -40,6 +41,14 @@ namespace neuraldeal
 
 
 
+  double
+  FourierOperator::period(const long size) const
+  {
+    return std::max((1. + chosen.padding) * double(size - 1), double(size));
+  }
+
+
+
   torch::Tensor
   FourierOperator::with_coordinates(const torch::Tensor &fields) const
   {
@@ -66,18 +75,20 @@ namespace neuraldeal
     auto v = lifting->forward(with_coordinates(input.fields));
 
     const auto                sizes = input.fields.sizes().slice(2).vec();
-    std::vector<std::int64_t> padding;
-    for (auto size = sizes.rbegin(); size != sizes.rend(); ++size)
+    std::vector<double>       periods;
+    std::vector<std::int64_t> padding; // the last direction first
+    for (const auto size : sizes)
       {
-        padding.push_back(0);
-        padding.push_back(std::lround(chosen.padding * double(*size)));
+        periods.push_back(period(size));
+        padding.insert(padding.begin(),
+                       {0, std::lround(periods.back()) - size});
       }
     if (chosen.padding > 0)
       v = torch::constant_pad_nd(v, padding);
 
     for (unsigned int l = 0; l < layers.size(); ++l)
       {
-        auto convolved = layers[l].convolution->forward(v);
+        auto convolved = layers[l].convolution->forward(v, periods);
         if (chosen.mixing_layers)
           convolved = layers[l].mixing_out->forward(
             torch::gelu(layers[l].mixing_in->forward(convolved)));
@@ -112,7 +123,7 @@ namespace neuraldeal
         defaults.padding,
         0.,
         1.,
-        "Zeros beyond the grid, as a fraction of its size; 0 for periodic "
+        "Zeros beyond the grid, as a fraction of its extent; 0 for periodic "
         "fields."},
        {"mixing layers",
         defaults.mixing_layers,

@@ -22,8 +22,11 @@ namespace neuraldeal
    * two pointwise layers project to the output. σ is the Gaussian error
    * linear unit; there is none after the last layer.
    *
-   * For fields that are not periodic the grid is continued by zeros, by the
-   * fraction `padding` of its size in every direction.
+   * For fields that are not periodic the grid is continued by zeros, in every
+   * direction by the fraction `padding` of its extent. That length, the period
+   * of the convolutions, is the same on every grid, though it is rarely a whole
+   * number of its spacings: what has been trained on one grid is the same
+   * operator on another.
    */
   class FourierOperator : public NeuralOperator
   {
@@ -35,7 +38,7 @@ namespace neuraldeal
       std::vector<long> modes         = {12, 12}; ///< a direction each
       double            padding       = 0.1;
       bool              mixing_layers = true;
-      Transform         transform     = Transform::fastest;
+      Transform         transform     = Transform::matrix_product;
     };
 
     FourierOperator(const OperatorShape &shape, const Parameters &parameters);
@@ -54,6 +57,13 @@ namespace neuraldeal
       std::shared_ptr<PointwiseLinear>     pointwise;
       std::shared_ptr<PointwiseLinear>     mixing_in, mixing_out;
     };
+
+    /**
+     * The period in spacings of a grid with @p size points from end to end:
+     * at least as many as there are points.
+     */
+    double
+    period(const long size) const;
 
     /** @p fields with the coordinates of the grid as further channels. */
     torch::Tensor

@@ -18,20 +18,51 @@ namespace neuraldeal
     // the points of other directions), and the points of the direction at
     // hand, with real and imaginary part.
 
+    /** One direction of a grid: s points at 0, …, s−1 of a circle. */
+    struct Direction
+    {
+      long   s;
+      double period; ///< length of the circle
+
+      bool
+      operator<(const Direction &other) const
+      {
+        return std::tie(s, period) < std::tie(other.s, other.period);
+      }
+    };
+
+
+
     /**
-     * The angles 2π k x/s of the @p n_modes frequencies from @p first on at
-     * the points x = 0, …, s−1: [n_modes, s]. Multiples of 2π are removed
-     * among integers, so that lower precisions see no large numbers.
+     * The angles 2π k x/period of the @p n_modes frequencies from @p first on
+     * at the points: [n_modes, s]. Multiples of 2π are removed before, so that
+     * lower precisions see no large numbers.
      */
     torch::Tensor
-    angles(const long first, const long n_modes, const long s)
+    angles(const long first, const long n_modes, const Direction &direction)
     {
-      const auto k = torch::arange(first, first + n_modes, torch::kInt64);
-      const auto x = torch::arange(s, torch::kInt64);
-      return (k.unsqueeze(1) * x.unsqueeze(0))
-               .remainder(s)
-               .to(torch::kFloat64) *
-             (2. * M_PI / double(s));
+      const auto k = torch::arange(first, first + n_modes, torch::kFloat64);
+      const auto x = torch::arange(direction.s, torch::kFloat64);
+      return (k.unsqueeze(1) * x.unsqueeze(0)).remainder(direction.period) *
+             (2. * M_PI / direction.period);
+    }
+
+
+
+    /**
+     * The part of the circle for which each point stands in an integral, [s]:
+     * those of the trapezoidal rule, since between the last point and the
+     * first one the circle may have another length than elsewhere.
+     */
+    torch::Tensor
+    integration_weights(const Direction &direction)
+    {
+      const auto   s      = direction.s;
+      const double gap    = direction.period - double(s - 1);
+      auto         result = torch::ones({s}, torch::kFloat64);
+      result[0] += (gap - 1.) / 2.;
+      result[s - 1] += (gap - 1.) / 2.;
+      return result / direction.period;
     }
 
 
@@ -42,38 +73,40 @@ namespace neuraldeal
      * [2 s, 4 m].
      */
     torch::Tensor
-    complex_analysis(const long s, const long m)
+    complex_analysis(const Direction &direction, const long m)
     {
-      const auto a = angles(-m, 2 * m, s).t(); // [s, 2m]
-      const auto c = a.cos() / double(s), d = a.sin() / double(s);
+      const auto a = angles(-m, 2 * m, direction).t(); // [s, 2m]
+      const auto w = integration_weights(direction).unsqueeze(1);
+      const auto c = a.cos() * w, d = a.sin() * w;
       // (x + iy) e^{-ia}
       return torch::stack({torch::stack({c, -d}, 2), torch::stack({d, c}, 2)},
                           1)
-        .reshape({2 * s, 4 * m});
+        .reshape({2 * direction.s, 4 * m});
     }
 
 
 
     /** Its inverse on these frequencies: [4 m, 2 s]. */
     torch::Tensor
-    complex_synthesis(const long s, const long m)
+    complex_synthesis(const Direction &direction, const long m)
     {
-      const auto a = angles(-m, 2 * m, s); // [2m, s]
+      const auto a = angles(-m, 2 * m, direction); // [2m, s]
       const auto c = a.cos(), d = a.sin();
       return torch::stack({torch::stack({c, d}, 2), torch::stack({-d, c}, 2)},
                           1)
-        .reshape({4 * m, 2 * s});
+        .reshape({4 * m, 2 * direction.s});
     }
 
 
 
     /** From s real values to the frequencies 0, …, m−1: [s, 2 m]. */
     torch::Tensor
-    real_analysis(const long s, const long m)
+    real_analysis(const Direction &direction, const long m)
     {
-      const auto a = angles(0, m, s).t() /* [s, m] */;
-      return (torch::stack({a.cos(), -a.sin()}, 2) / double(s))
-        .reshape({s, 2 * m});
+      const auto a = angles(0, m, direction).t() /* [s, m] */;
+      return (torch::stack({a.cos(), -a.sin()}, 2) *
+              integration_weights(direction).reshape({-1, 1, 1}))
+        .reshape({direction.s, 2 * m});
     }
 
 
@@ -83,18 +116,18 @@ namespace neuraldeal
      * negative as well.
      */
     torch::Tensor
-    real_synthesis(const long s, const long m)
+    real_synthesis(const Direction &direction, const long m)
     {
-      const auto a      = angles(0, m, s);
+      const auto a      = angles(0, m, direction);
       auto       factor = torch::full({m, 1, 1}, 2., torch::kFloat64);
       factor[0]         = 1.;
       return (torch::stack({a.cos(), -a.sin()}, 1) * factor)
-        .reshape({2 * m, s});
+        .reshape({2 * m, direction.s});
     }
 
 
 
-    using MatrixFunction = torch::Tensor (*)(const long, const long);
+    using MatrixFunction = torch::Tensor (*)(const Direction &, const long);
 
     /**
      * The matrix of @p function in the type and on the device of @p like.
@@ -103,19 +136,22 @@ namespace neuraldeal
      */
     const torch::Tensor &
     cached(const MatrixFunction function,
-           const long           s,
+           const Direction     &direction,
            const long           m,
            const torch::Tensor &like)
     {
-      static thread_local std::map<
-        std::tuple<MatrixFunction, long, long, torch::ScalarType, std::string>,
-        torch::Tensor>
+      static thread_local std::map<std::tuple<MatrixFunction,
+                                              Direction,
+                                              long,
+                                              torch::ScalarType,
+                                              std::string>,
+                                   torch::Tensor>
         matrices;
 
-      auto &matrix =
-        matrices[{function, s, m, like.scalar_type(), like.device().str()}];
+      auto &matrix = matrices[{
+        function, direction, m, like.scalar_type(), like.device().str()}];
       if (!matrix.defined())
-        matrix = function(s, m).to(like.options().requires_grad(false));
+        matrix = function(direction, m).to(like.options().requires_grad(false));
       return matrix;
     }
 
@@ -161,13 +197,6 @@ namespace neuraldeal
     modes_to_the_front(const torch::Tensor &z)
     {
       return z.transpose(1, 2).reshape({-1, z.size(1), 2});
-    }
-
-    /** The matrix product is the faster one where it has been measured. */
-    bool
-    is_by_fft(const Transform transform, const torch::Tensor &)
-    {
-      return transform == Transform::fft;
     }
   } // namespace
 
@@ -238,23 +267,27 @@ namespace neuraldeal
 
 
   torch::Tensor
-  SpectralConvolution::analyse(const torch::Tensor     &fields,
-                               const std::vector<long> &kept) const
+  SpectralConvolution::analyse(const torch::Tensor       &fields,
+                               const std::vector<long>   &kept,
+                               const std::vector<double> &periods) const
   {
     const auto sizes = fields.sizes().slice(2);
     const long d     = sizes.size();
 
     // The last direction: [R, s] → [K, R, 2]
-    auto z =
-      torch::mm(fields.reshape({-1, sizes[d - 1]}),
-                cached(real_analysis, sizes[d - 1], kept[d - 1], fields));
-    z = modes_to_the_front(z.reshape({1, z.size(0), kept[d - 1], 2}));
+    auto z = torch::mm(fields.reshape({-1, sizes[d - 1]}),
+                       cached(real_analysis,
+                              {sizes[d - 1], periods[d - 1]},
+                              kept[d - 1],
+                              fields));
+    z      = modes_to_the_front(z.reshape({1, z.size(0), kept[d - 1], 2}));
     for (long j = d - 2; j >= 0; --j)
       {
         // [M, R·s, 2] → [M·K, R, 2]
         const long n_modes = z.size(0);
-        z                  = torch::mm(z.reshape({-1, 2 * sizes[j]}),
-                      cached(complex_analysis, sizes[j], kept[j], fields));
+        z                  = torch::mm(
+          z.reshape({-1, 2 * sizes[j]}),
+          cached(complex_analysis, {sizes[j], periods[j]}, kept[j], fields));
         z = modes_to_the_front(z.reshape({n_modes, -1, 2 * kept[j], 2}));
       }
     return z; // [M, n·in, 2]
@@ -263,8 +296,9 @@ namespace neuraldeal
 
 
   torch::Tensor
-  SpectralConvolution::synthesise(const torch::Tensor     &coefficients,
-                                  const std::vector<long> &sizes) const
+  SpectralConvolution::synthesise(const torch::Tensor       &coefficients,
+                                  const std::vector<long>   &sizes,
+                                  const std::vector<double> &periods) const
   {
     const auto kept = resolved_modes(sizes);
     const long d    = sizes.size();
@@ -276,11 +310,14 @@ namespace neuraldeal
         z = z.reshape({n_modes, 2 * kept[j], n_rows, 2})
               .transpose(1, 2)
               .reshape({n_modes * n_rows, 4 * kept[j]});
-        z = torch::mm(z, cached(complex_synthesis, sizes[j], kept[j], z))
+        z = torch::mm(
+              z, cached(complex_synthesis, {sizes[j], periods[j]}, kept[j], z))
               .reshape({n_modes, -1, 2});
       }
     z = z.transpose(0, 1).reshape({-1, 2 * kept[d - 1]});
-    return torch::mm(z, cached(real_synthesis, sizes[d - 1], kept[d - 1], z));
+    return torch::mm(
+      z,
+      cached(real_synthesis, {sizes[d - 1], periods[d - 1]}, kept[d - 1], z));
   }
 
 
@@ -288,18 +325,33 @@ namespace neuraldeal
   torch::Tensor
   SpectralConvolution::forward(const torch::Tensor &fields)
   {
+    return forward(fields, {fields.sizes().begin() + 2, fields.sizes().end()});
+  }
+
+
+
+  torch::Tensor
+  SpectralConvolution::forward(const torch::Tensor       &fields,
+                               const std::vector<double> &periods)
+  {
     const long              n = fields.size(0);
     const std::vector<long> sizes(fields.sizes().begin() + 2,
                                   fields.sizes().end());
     const auto              kept = resolved_modes(sizes);
-    if (is_by_fft(transform, fields))
-      return forward_by_fft(fields, kept);
+    if (transform == Transform::fft)
+      {
+        TORCH_INTERNAL_ASSERT(
+          std::equal(sizes.begin(), sizes.end(), periods.begin()));
+        return forward_by_fft(fields, kept);
+      }
 
     const auto z =
-      multiply(analyse(fields, kept).reshape({-1, n, in_channels, 2}), kept);
+      multiply(analyse(fields, kept, periods).reshape({-1, n, in_channels, 2}),
+               kept);
     auto shape = fields.sizes().vec();
     shape[1]   = out_channels;
-    return synthesise(z.reshape({z.size(0), -1, 2}), sizes).reshape(shape);
+    return synthesise(z.reshape({z.size(0), -1, 2}), sizes, periods)
+      .reshape(shape);
   }
 
 

@@ -15,12 +15,13 @@ namespace neuraldeal
   /** How a SpectralConvolution computes its transforms. */
   enum class Transform
   {
-    /** Products with the rows of the Fourier matrix that are kept. */
+    /**
+     * Products with the rows of the Fourier matrix that are kept: the faster
+     * one wherever it has been measured.
+     */
     matrix_product,
     /** Fast Fourier transforms of which most coefficients are dropped. */
-    fft,
-    /** The one that was measured to be faster on the device at hand. */
-    fastest
+    fft
   };
 
 
@@ -33,9 +34,9 @@ namespace neuraldeal
    *
    * With m_j modes in direction j these are the frequencies −m_j, …, m_j − 1,
    * in the last direction 0, …, m_d − 1 (the fields are real). A grid too
-   * coarse for them uses those that it resolves. Coefficients are divided by
-   * the number of points, so that they do not depend on the grid: what has
-   * been trained on one can be evaluated on another.
+   * coarse for them uses those that it resolves. Coefficients are integrals
+   * over the period, so that they do not depend on the grid: what has been
+   * trained on one can be evaluated on another.
    *
    * Weights are stored real, the last index being real and imaginary part:
    * optimisers, files and lower precisions need to know nothing of complex
@@ -48,11 +49,22 @@ namespace neuraldeal
     SpectralConvolution(const long               in_channels,
                         const long               out_channels,
                         const std::vector<long> &modes,
-                        const Transform transform = Transform::fastest);
+                        const Transform transform = Transform::matrix_product);
 
-    /** [n, in, s_1, …, s_d] → [n, out, s_1, …, s_d] */
+    /**
+     * [n, in, s_1, …, s_d] → [n, out, s_1, …, s_d], on grids that have as many
+     * spacings as points from one period to the next.
+     */
     torch::Tensor
     forward(const torch::Tensor &fields);
+
+    /**
+     * The same for functions with the period @p periods [d] in spacings of the
+     * grid, which need not be whole numbers: from the last point on to the
+     * first one it is then more or less than a spacing. Not by fast transforms.
+     */
+    torch::Tensor
+    forward(const torch::Tensor &fields, const std::vector<double> &periods);
 
     const Transform transform;
 
@@ -62,12 +74,15 @@ namespace neuraldeal
      * imaginary parts side by side: [K_d, K_1, …, K_{d−1}, n, 2, in].
      */
     torch::Tensor
-    analyse(const torch::Tensor &fields, const std::vector<long> &kept) const;
+    analyse(const torch::Tensor       &fields,
+            const std::vector<long>   &kept,
+            const std::vector<double> &periods) const;
 
     /** From [K_d, K_1, …, K_{d−1}, n, 2, out] to fields on a grid. */
     torch::Tensor
-    synthesise(const torch::Tensor     &coefficients,
-               const std::vector<long> &sizes) const;
+    synthesise(const torch::Tensor       &coefficients,
+               const std::vector<long>   &sizes,
+               const std::vector<double> &periods) const;
 
     torch::Tensor
     forward_by_fft(const torch::Tensor &fields, const std::vector<long> &kept);
