@@ -146,38 +146,28 @@ namespace neuraldeal
     bool                      has_space  = false;
     unsigned int              failures   = 0;
     std::vector<unsigned int> missing;
-    if (groups.is_root())
-      try
+    groups.on_root([&]() {
+      const SnapshotReader store(data.folder, problem);
+      has_space = fs::exists(space_file);
+      if (has_space)
         {
-          const SnapshotReader store(data.folder, problem);
-          has_space = fs::exists(space_file);
-          if (has_space)
-            {
-              const auto found = HDF5File(space_file).read_attribute("problem");
-              if (found != problem)
-                throw FileError(space_file,
-                                "its attribute 'problem' is " + found +
-                                  ", that of another problem; valid is " +
-                                  problem);
-            }
-          check_store(store);
-          failures = store.failures().size();
-          std::set<long> there;
-          for (const long id : store.ids())
-            there.insert(id);
-          for (const auto &failed : store.failures())
-            there.insert(failed.first);
-          for (unsigned int id = 0; id < n_samples; ++id)
-            if (there.count(id) == 0)
-              missing.push_back(id);
+          const auto found = HDF5File(space_file).read_attribute("problem");
+          if (found != problem)
+            throw FileError(space_file,
+                            "its attribute 'problem' is " + found +
+                              ", that of another problem; valid is " + problem);
         }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+      check_store(store);
+      failures = store.failures().size();
+      std::set<long> there;
+      for (const long id : store.ids())
+        there.insert(id);
+      for (const auto &failed : store.failures())
+        there.insert(failed.first);
+      for (unsigned int id = 0; id < n_samples; ++id)
+        if (there.count(id) == 0)
+          missing.push_back(id);
+    });
     MPI_Bcast(&has_space, 1, MPI_CXX_BOOL, 0, groups.world);
     MPI_Bcast(&failures, 1, MPI_UNSIGNED, 0, groups.world);
     missing = dealii::Utilities::MPI::broadcast(groups.world, missing);
@@ -240,19 +230,10 @@ namespace neuraldeal
         progress.update(n_done);
       });
 
-    if (groups.is_root())
-      try
-        {
-          writer.write_index();
-          check_store(SnapshotReader(data.folder, problem));
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    groups.on_root([&]() {
+      writer.write_index();
+      check_store(SnapshotReader(data.folder, problem));
+    });
 
     const unsigned int mine = groups.is_group_root() ? solves : 0;
     return dealii::Utilities::MPI::sum(mine, groups.world);

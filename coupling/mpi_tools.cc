@@ -284,6 +284,26 @@ namespace neuraldeal
 
 
 
+  void
+  ProcessGroups::on_root(const std::function<void()> &work) const
+  {
+    std::string failure;
+    if (is_root())
+      try
+        {
+          work();
+        }
+      catch (const std::exception &exception)
+        {
+          failure = exception.what();
+        }
+    failure = first_message(failure, world);
+    if (!failure.empty())
+      throw std::runtime_error(failure);
+  }
+
+
+
   std::string
   first_message(const std::string &message, const MPI_Comm communicator)
   {

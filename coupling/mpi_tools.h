@@ -89,6 +89,13 @@ namespace neuraldeal
     std::string
     try_on_group(const std::function<void()> &work) const;
 
+    /**
+     * Call @p work on the first rank of all. What it throws there is thrown
+     * on all ranks, as a std::runtime_error that says the same. Collective.
+     */
+    void
+    on_root(const std::function<void()> &work) const;
+
   private:
     MPI_Comm group_communicator;
   };

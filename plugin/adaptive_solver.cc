@@ -66,6 +66,17 @@ namespace neuraldeal
       return report;
     }
 
+    /** The samples of @p store with ids @p begin, …, @p end − 1. */
+    std::vector<long>
+    ids_between(const SnapshotReader &store, const long begin, const long end)
+    {
+      std::vector<long> result;
+      for (const long id : store.ids())
+        if (id >= begin && id < end)
+          result.push_back(id);
+      return result;
+    }
+
     torch::Tensor
     as_row(const std::vector<double> &values)
     {
@@ -133,9 +144,8 @@ namespace neuraldeal
 
   template <typename VectorType>
   TrainingTask
-  AdaptiveSolver<VectorType>::training_task() const
+  AdaptiveSolver<VectorType>::training_task(const SnapshotReader &store) const
   {
-    const auto   store = snapshots();
     TrainingTask task;
     task.store      = data.folder + "/snapshots";
     task.design     = store.problem();
@@ -148,8 +158,8 @@ namespace neuraldeal
       data.surrogate_parameters,
       data.source);
     task.inputs           = inputs.ranges();
-    task.training_samples = training_ids();
-    task.held_out_samples = held_out_ids();
+    task.training_samples = training_ids(store);
+    task.held_out_samples = held_out_ids(store);
     task.source           = data.source;
     task.training         = task.hash(store);
     return task;
@@ -180,27 +190,20 @@ namespace neuraldeal
 
   template <typename VectorType>
   std::vector<long>
-  AdaptiveSolver<VectorType>::training_ids() const
+  AdaptiveSolver<VectorType>::training_ids(const SnapshotReader &store) const
   {
-    std::vector<long> result;
-    for (const long id : snapshots().ids())
-      if (id < long(data.n_training))
-        result.push_back(id);
-    return result;
+    return ids_between(store, 0, data.n_training);
   }
 
 
 
   template <typename VectorType>
   std::vector<long>
-  AdaptiveSolver<VectorType>::held_out_ids() const
+  AdaptiveSolver<VectorType>::held_out_ids(const SnapshotReader &store) const
   {
-    std::vector<long> result;
-    for (const long id : snapshots().ids())
-      if (id >= long(data.n_training) &&
-          id < long(data.n_training + data.n_held_out))
-        result.push_back(id);
-    return result;
+    return ids_between(store,
+                       data.n_training,
+                       data.n_training + data.n_held_out);
   }
 
 
@@ -214,27 +217,20 @@ namespace neuraldeal
 
     // A model of another problem is refused before anything is solved.
     const std::string model_file = data.folder + "/model.safetensors";
-    std::string       trained_on, failure;
-    if (groups.is_root() && std::filesystem::exists(model_file))
-      try
-        {
-          const auto file  = ModelFile::read(model_file);
-          const auto found = file.get<std::string>("problem");
-          if (found != problem_hash())
-            throw FileError(model_file,
-                            "its entry 'problem' is " + found +
-                              ", so it was trained for another problem; "
-                              "valid is " +
-                              problem_hash());
-          trained_on = file.get<std::string>("training");
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    std::string       trained_on;
+    groups.on_root([&]() {
+      if (!std::filesystem::exists(model_file))
+        return;
+      const auto file  = ModelFile::read(model_file);
+      const auto found = file.get<std::string>("problem");
+      if (found != problem_hash())
+        throw FileError(model_file,
+                        "its entry 'problem' is " + found +
+                          ", so it was trained for another problem; "
+                          "valid is " +
+                          problem_hash());
+      trained_on = file.get<std::string>("training");
+    });
 
     typename Campaign<VectorType>::AdditionalData campaign_data;
     campaign_data.folder       = data.folder + "/snapshots";
@@ -262,21 +258,9 @@ namespace neuraldeal
     costs["seconds_full_solve"] = store.mean_seconds();
 
     timer.restart();
-    const auto        task      = training_task();
+    const auto        task      = training_task(store);
     const std::string task_file = data.folder + "/training.json";
-    failure.clear();
-    if (groups.is_root())
-      try
-        {
-          task.write(task_file);
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    groups.on_root([&]() { task.write(task_file); });
 
     bool is_there = groups.is_root() && trained_on == task.training;
     MPI_Bcast(&is_there, 1, MPI_CXX_BOOL, 0, groups.world);
@@ -319,21 +303,11 @@ namespace neuraldeal
     AssertThrow(trained->n_values() == layout.n_values(),
                 ExcMessage("A model is saved before it is distributed over "
                            "the ranks of a group."));
-    std::string failure;
-    if (groups.is_root())
-      try
-        {
-          const auto file =
-            make_model_file(*trained, training_task(), snapshots(), costs);
-          file.write(filename);
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    groups.on_root([&]() {
+      const auto store = snapshots();
+      make_model_file(*trained, training_task(store), store, costs)
+        .write(filename);
+    });
   }
 
 

@@ -170,13 +170,13 @@ namespace neuraldeal
     SnapshotReader
     snapshots() const;
 
-    /** The ids of the design's training part that were solved. */
+    /** The ids in @p store, which is snapshots(), of the training part. */
     std::vector<long>
-    training_ids() const;
+    training_ids(const SnapshotReader &store) const;
 
-    /** The ids of its held-out part that were solved. */
+    /** The ids of its held-out part. */
     std::vector<long>
-    held_out_ids() const;
+    held_out_ids(const SnapshotReader &store) const;
 
     /** Write the surrogate as it is now. Collective over all ranks. */
     void
@@ -228,7 +228,7 @@ namespace neuraldeal
 
     /** What a model must have been trained on and with, to be used again. */
     TrainingTask
-    training_task() const;
+    training_task(const SnapshotReader &store) const;
 
     const FullOrderModel<VectorType> &model;
     const FieldLayout                &layout;

@@ -179,9 +179,10 @@ namespace neuraldeal
             Inputs image;
             image.parameters =
               block.parameters.index_select(1, symmetry.parameters);
-            image.prior = block.prior.index_select(1, symmetry.points);
+            image.prior      = block.prior.index_select(1, symmetry.points);
+            const auto field = map(image);
             const auto back =
-              map(image).index_select(1, symmetry.points.argsort());
+              torch::empty_like(field).index_copy_(1, symmetry.points, field);
             sum = sum.defined() ? sum + back : back;
           }
         auto       field = torch::where(known,

@@ -304,8 +304,8 @@ namespace ThermalBlock
   {
     const auto store    = solver->snapshots();
     const auto space    = store.read_space();
-    const auto training = solver->training_ids();
-    const auto held_out = SnapshotReader(store, solver->held_out_ids());
+    const auto training = solver->training_ids(store);
+    const auto held_out = SnapshotReader(store, solver->held_out_ids(store));
 
     const auto add = [this](const unsigned int n, torch::Tensor errors) {
       errors        = std::get<0>(errors.sort());

@@ -269,10 +269,12 @@ namespace neuraldeal
     torch::Tensor sum;
     for (long g = 0; g < symmetries.size(0); ++g)
       {
-        OperatorData answer;
-        answer.input.fields = model.forward(data.turned(symmetries[g]));
-        const auto back = answer.turned(symmetries[g].argsort()).input.fields;
-        sum             = sum.defined() ? sum + back : back;
+        const auto answer = model.forward(data.turned(symmetries[g]));
+        const auto rows   = answer.flatten(2);
+        const auto back   = torch::empty_like(rows)
+                            .index_copy_(2, symmetries[g], rows)
+                            .reshape(answer.sizes());
+        sum = sum.defined() ? sum + back : back;
       }
     return sum / double(symmetries.size(0));
   }

@@ -474,8 +474,8 @@ TEST(AdaptiveSolver, PreparesOnce)
   EXPECT_FALSE(fresh.model_was_there);
   EXPECT_GT(fresh.seconds_a_full_solve, 0.);
   EXPECT_EQ(first.count_solves(), 72u);
-  EXPECT_EQ(first.solver->training_ids().size(), 32u);
-  EXPECT_EQ(first.solver->held_out_ids().size(), 40u);
+  EXPECT_EQ(first.solver->training_ids(first.solver->snapshots()).size(), 32u);
+  EXPECT_EQ(first.solver->held_out_ids(first.solver->snapshots()).size(), 40u);
   EXPECT_EQ(first.solver->surrogate().n_snapshots(), 72);
 
   // Another program run, in the same folder.
@@ -506,7 +506,8 @@ TEST(AdaptiveSolver, PreparesOnce)
   fourth.data.n_held_out = 43;
   EXPECT_FALSE(fourth.prepare().model_was_there);
   EXPECT_EQ(fourth.count_solves(), 3u);
-  EXPECT_EQ(fourth.solver->held_out_ids().size(), 43u);
+  EXPECT_EQ(fourth.solver->held_out_ids(fourth.solver->snapshots()).size(),
+            43u);
 }
 
 
@@ -965,8 +966,10 @@ TEST(AdaptiveSolver, FailedSolvesOfTheDesignAreLeftOut)
   };
   const auto preparation = service.prepare();
   EXPECT_EQ(preparation.n_failed, 2u);
-  EXPECT_EQ(service.solver->training_ids().size(), 31u);
-  EXPECT_EQ(service.solver->held_out_ids().size(), 39u);
+  EXPECT_EQ(service.solver->training_ids(service.solver->snapshots()).size(),
+            31u);
+  EXPECT_EQ(service.solver->held_out_ids(service.solver->snapshots()).size(),
+            39u);
   EXPECT_EQ(service.solver->gate().acceptance().n_samples, 39u);
   EXPECT_EQ(service.solver->surrogate().n_snapshots(), 70);
 }
