@@ -35,9 +35,15 @@ namespace neuraldeal
   torch::Tensor
   PointwiseLinear::add_to(const torch::Tensor &sum, const torch::Tensor &fields)
   {
-    const auto rows = fields.flatten(2);
-    return (sum.flatten(2) + bias)
-      .baddbmm_(weight.expand({rows.size(0), -1, -1}), rows)
-      .reshape(sum.sizes());
+    const auto rows    = fields.flatten(2);
+    const auto weights = weight.expand({rows.size(0), -1, -1});
+    auto       start   = sum.flatten(2) + bias;
+    // What is added to need not be copied, unless lower precisions mix types.
+    if (start.scalar_type() == weights.scalar_type() &&
+        start.scalar_type() == rows.scalar_type())
+      start.baddbmm_(weights, rows);
+    else
+      start = torch::baddbmm(start, weights, rows);
+    return start.reshape(sum.sizes());
   }
 } // namespace neuraldeal

@@ -235,7 +235,7 @@ namespace neuraldeal
       {
         runs(true);
       }
-    catch (const c10::Error &)
+    catch (const c10::Error &error)
       {
         throw InputError(
           "the training's parameters",
@@ -243,7 +243,8 @@ namespace neuraldeal
           "half",
           "single, tf32 or bfloat16: this version of LibTorch cannot compute "
           "in float16 on the device '" +
-            weights.values().device().str() + "'");
+            weights.values().device().str() + "', it says \"" +
+            error.what_without_backtrace() + "\"");
       }
   }
 
