@@ -296,6 +296,8 @@ namespace neuraldeal
       catch (const std::exception &exception)
         {
           failure = exception.what();
+          if (failure.empty())
+            failure = "an unknown failure";
         }
     failure = first_message(failure, world);
     if (!failure.empty())

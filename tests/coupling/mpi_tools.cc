@@ -243,6 +243,39 @@ TEST(ProcessGroups, TryOnGroup)
 
 
 
+TEST(ProcessGroups, OnRoot)
+{
+  for (const auto size : group_sizes())
+    {
+      const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm");
+      unsigned int        calls = 0;
+      groups.on_root([&]() { ++calls; });
+      EXPECT_EQ(calls, rank() == 0 ? 1u : 0u);
+
+      // All ranks say what only the first has seen.
+      const auto message = message_of([&]() {
+        groups.on_root([&]() {
+          ++calls;
+          throw InputError("test.prm", "Folder", "/µ", "another\none");
+        });
+      });
+      EXPECT_EQ(message, "test.prm: Folder is '/µ'; valid is another\none.");
+      EXPECT_EQ(calls, rank() == 0 ? 2u : 0u);
+      // A failure without words is one as well.
+      EXPECT_NE(message_of([&]() {
+                  groups.on_root([]() { throw std::runtime_error(""); });
+                }),
+                "");
+
+      // They are as good as new.
+      EXPECT_EQ(Utilities::MPI::sum(1u, MPI_COMM_WORLD), n_ranks());
+      groups.on_root([&]() { ++calls; });
+      EXPECT_EQ(calls, rank() == 0 ? 3u : 0u);
+    }
+}
+
+
+
 TEST(MPITools, FirstMessage)
 {
   EXPECT_EQ(first_message("", MPI_COMM_WORLD), "");

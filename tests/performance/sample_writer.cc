@@ -15,30 +15,6 @@
 
 namespace neuraldeal::performance
 {
-  namespace
-  {
-    /** An error on rank 0, which alone touches files, is one on all. */
-    void
-    on_root(const ProcessGroups &ranks, const std::function<void()> &work)
-    {
-      std::string failure;
-      if (ranks.is_root())
-        try
-          {
-            work();
-          }
-        catch (const std::exception &exception)
-          {
-            failure = exception.what();
-          }
-      failure = first_message(failure, ranks.world);
-      if (!failure.empty())
-        throw std::runtime_error(failure);
-    }
-  } // namespace
-
-
-
   double
   thread_seconds()
   {
@@ -79,7 +55,7 @@ namespace neuraldeal::performance
       for (auto &tensor : file.tensors)
         communicator.sum(tensor.second);
 
-    on_root(ranks, [&]() {
+    ranks.on_root([&]() {
       file.metadata = block_description(begin, end);
       file.write(filename);
     });
@@ -108,7 +84,7 @@ namespace neuraldeal::performance
     };
     if (is_there(filename))
       return filename;
-    on_root(ranks, [&]() { std::filesystem::create_directories(blocks); });
+    ranks.on_root([&]() { std::filesystem::create_directories(blocks); });
 
     {
       Progress progress(title, n_samples, ranks.is_root());
@@ -120,7 +96,7 @@ namespace neuraldeal::performance
         }
     }
 
-    on_root(ranks, [&]() {
+    ranks.on_root([&]() {
       std::map<std::string, std::vector<torch::Tensor>> parts;
       for (std::int64_t begin = 0; begin < n_samples; begin += block_size)
         {
