@@ -22,8 +22,9 @@ namespace neuraldeal
       const auto &points = data.input.points;
       result.input.points =
         points.defined() && points.dim() == 2 ? points : apply(points);
-      result.prior  = apply(data.prior);
-      result.target = apply(data.target);
+      result.input.mask = apply(data.input.mask);
+      result.prior      = apply(data.prior);
+      result.target     = apply(data.target);
       return result;
     }
 
@@ -89,8 +90,10 @@ namespace neuraldeal
     };
     auto result         = *this;
     result.input.fields = turn(input.fields);
-    result.prior        = turn(prior);
-    result.target       = turn(target);
+    if (input.mask.defined())
+      result.input.mask = turn(input.mask.unsqueeze(1)).squeeze(1);
+    result.prior  = turn(prior);
+    result.target = turn(target);
     return result;
   }
 
@@ -104,6 +107,10 @@ namespace neuraldeal
     });
     if (input.points.defined())
       result.input.points = input.points.to(options);
+    // What is not zero could be so in a smaller type.
+    if (input.mask.defined())
+      result.input.mask =
+        input.mask.to(options.dtype(input.mask.scalar_type()));
     return result;
   }
 

@@ -34,14 +34,17 @@ namespace neuraldeal
 
     /**
      * The samples' images under a symmetry: new values at point i are the old
-     * ones at points[i], for all channels. Clouds of points stay where they
-     * are.
+     * ones at points[i], for all channels and the mask. Clouds of points stay
+     * where they are.
      * @param points [P] or, a symmetry for each sample, [n, P] int64.
      */
     OperatorData
     turned(const torch::Tensor &points) const;
 
-    /** All tensors in the type and on the device of @p options. */
+    /**
+     * All tensors in the type and on the device of @p options; a mask keeps its
+     * type.
+     */
     OperatorData
     to(const torch::TensorOptions &options) const;
 

@@ -269,4 +269,80 @@ namespace
     EXPECT_TRUE(
       torch::equal(data.slice(1, 3).target, data.target.slice(0, 1, 3)));
   }
+
+
+
+  // Clouds of different sizes side by side, and domains that differ on a grid.
+  TEST(OperatorModel, MasksBelongToTheirSamples)
+  {
+    for (const bool on_a_grid : {false, true})
+      {
+        auto data       = make_data(5, 4, true);
+        data.input.mask = random_normal({5, 4, 4}, 48) > 0.;
+        if (!on_a_grid)
+          {
+            data.input.fields = data.input.fields.flatten(2);
+            data.input.mask   = data.input.mask.flatten(1);
+            data.prior        = data.prior.flatten(2);
+            data.target       = data.target.flatten(2);
+          }
+        const auto mask = data.input.mask;
+
+        const auto numbers  = torch::tensor({3, 1});
+        const auto selected = data.select(numbers).input.mask;
+        ASSERT_TRUE(selected.defined());
+        EXPECT_TRUE(torch::equal(selected, mask.index_select(0, numbers)));
+        const auto sliced = data.slice(1, 3).input.mask;
+        ASSERT_TRUE(sliced.defined());
+        EXPECT_TRUE(torch::equal(sliced, mask.slice(0, 1, 3)));
+
+        // It goes with the values, in all samples alike or in each by itself.
+        const auto flips =
+          torch::stack({torch::arange(16), torch::arange(16).flip(0)});
+        EXPECT_TRUE(torch::equal(data.turned(flips[1]).input.mask.flatten(1),
+                                 mask.flatten(1).flip(1)));
+        const auto turned =
+          data.slice(1, 3).turned(flips).input.mask.flatten(1);
+        EXPECT_TRUE(torch::equal(turned[0], mask[1].flatten()));
+        EXPECT_TRUE(torch::equal(turned[1], mask[2].flatten().flip(0)));
+
+        // What counts a little in one type must not count for nothing in
+        // another.
+        data.input.mask = mask.to(torch::kFloat64) * 1e-30;
+        const auto half = data.to(torch::kFloat16);
+        EXPECT_EQ(half.target.scalar_type(), torch::kFloat16);
+        ASSERT_TRUE(half.input.mask.defined());
+        EXPECT_TRUE(torch::equal(half.input.mask.to(torch::kBool), mask));
+      }
+  }
+
+
+
+  // What the fields are in masked points is nobody's business: also after the
+  // samples have been chosen, moved and turned.
+  TEST(OperatorModel, MaskedPointsDoNotMatter)
+  {
+    OperatorModel model("attention",
+                        {1, 1, 2},
+                        {{"width", 4}, {"heads", 1}, {"slices", 2}},
+                        false,
+                        "test",
+                        6);
+    model.to(torch::kFloat64);
+    auto data       = make_data(4, 4, false);
+    data.input.mask = random_normal({4, 4, 4}, 48) > 0.;
+    auto other      = data;
+    other.input.fields =
+      data.input.fields.masked_fill(data.input.mask.logical_not().unsqueeze(1),
+                                    7.);
+    const auto turn   = torch::arange(15, -1, -1);
+    const auto answer = [&](const OperatorData &samples) {
+      return model.forward(samples.select(torch::tensor({2, 0, 3}))
+                             .slice(1, 3)
+                             .turned(turn)
+                             .to(torch::kFloat64));
+    };
+    EXPECT_LT(distance(answer(data), answer(other)), 1e-13);
+    EXPECT_GT(answer(data).abs().max().item<double>(), 1e-3);
+  }
 } // namespace
