@@ -3,6 +3,8 @@
 
 #include <neuraldeal/surrogates/communicator.h>
 
+#include <stdexcept>
+
 namespace neuraldeal
 {
   std::string
@@ -30,5 +32,40 @@ namespace neuraldeal
           return result;
         }
     return "";
+  }
+
+
+
+  Attempt::Attempt(const std::function<void()> &work)
+  {
+    try
+      {
+        work();
+        return;
+      }
+    catch (const std::exception &exception)
+      {
+        failure = std::current_exception();
+        message = exception.what();
+      }
+    catch (...)
+      {
+        failure = std::current_exception();
+      }
+    if (message.empty())
+      message = "an unknown failure";
+  }
+
+
+
+  void
+  Attempt::throw_together(const Communicator &communicator) const
+  {
+    const auto first = first_message(message, communicator);
+    if (first.empty())
+      return;
+    if (message == first)
+      std::rethrow_exception(failure);
+    throw std::runtime_error(first);
   }
 } // namespace neuraldeal

@@ -6,6 +6,7 @@
 
 #include <torch/types.h>
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -72,6 +73,37 @@ namespace neuraldeal
    */
   std::string
   first_message(const std::string &message, const Communicator &communicator);
+
+  /**
+   * Work that may fail on some of the processes that work together. What it
+   * throws is kept until all of them can be told: one that left early would
+   * let the others wait for its part of their next sum.
+   */
+  class Attempt
+  {
+  public:
+    /** Call @p work, and keep what it throws. */
+    explicit Attempt(const std::function<void()> &work);
+
+    /** Whether the work has failed on this process. */
+    bool
+    failed() const
+    {
+      return bool(failure);
+    }
+
+    /**
+     * Where the work has failed on some processes, throw on all: on the first
+     * of them, and on those that say the same, what it has thrown, on the
+     * others a std::runtime_error with its words. Collective.
+     */
+    void
+    throw_together(const Communicator &communicator) const;
+
+  private:
+    std::exception_ptr failure;
+    std::string        message; ///< never empty where it has failed
+  };
 } // namespace neuraldeal
 
 #endif

@@ -256,25 +256,12 @@ namespace neuraldeal
                                    torch::ones_like(parameter_scale));
 
     // One process trains: then the model is the same on any number of them.
-    const bool with_prior = training.prior.count_nonzero().item<long>() > 0;
-    auto       failed     = torch::zeros({1}, torch::kFloat64);
-    std::exception_ptr failure;
-    if (communicator.rank == 0)
-      try
-        {
-          train(training, known, space, with_prior);
-        }
-      catch (...)
-        {
-          failure   = std::current_exception();
-          failed[0] = 1.;
-        }
-    communicator.sum(failed);
-    if (failure)
-      std::rethrow_exception(failure);
-    if (failed.item<double>() > 0.)
-      throw std::runtime_error(
-        "the training of the neural operator failed on the first process.");
+    const bool    with_prior = training.prior.count_nonzero().item<long>() > 0;
+    const Attempt attempt([&]() {
+      if (communicator.rank == 0)
+        train(training, known, space, with_prior);
+    });
+    attempt.throw_together(communicator);
 
     if (communicator.rank > 0)
       {

@@ -8,8 +8,6 @@
 #include <torch/utils.h>
 
 #include <algorithm>
-#include <exception>
-#include <stdexcept>
 
 namespace neuraldeal
 {
@@ -132,26 +130,15 @@ namespace neuraldeal
       bucket.missing = bucket.n_tensors;
     n_started = n_ended = 0;
     working             = overlap;
-    std::exception_ptr failure;
-    std::string        message;
-    try
-      {
-        work();
-      }
-    catch (const std::exception &exception)
-      {
-        failure = std::current_exception();
-        message = exception.what();
-        if (message.empty())
-          message = "an unknown failure";
-      }
+    const Attempt attempt(work);
     working = false;
     counts  = {long(buckets.size()), long(n_started), long(n_ended)};
 
     // A rank that has failed takes part as well, or the others would wait.
     while (n_started < buckets.size())
       start_next();
-    auto n_failures = torch::full({1}, failure ? 1. : 0., torch::kFloat64);
+    auto n_failures =
+      torch::full({1}, attempt.failed() ? 1. : 0., torch::kFloat64);
     std::unique_ptr<Communicator::PendingSum> pending;
     if (communicator.start_sum)
       pending = communicator.start_sum(n_failures);
@@ -168,12 +155,8 @@ namespace neuraldeal
       }
     if (pending)
       pending->wait();
+    // Words are only sent where there are some.
     if (n_failures.item<double>() > 0.)
-      {
-        const auto first = first_message(message, communicator);
-        if (message == first)
-          std::rethrow_exception(failure);
-        throw std::runtime_error(first);
-      }
+      attempt.throw_together(communicator);
   }
 } // namespace neuraldeal

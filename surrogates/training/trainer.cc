@@ -11,7 +11,6 @@
 #include <torch/utils.h>
 
 #include <cmath>
-#include <exception>
 #include <limits>
 
 namespace neuraldeal
@@ -356,30 +355,16 @@ namespace neuraldeal
         captured();
       }
     // A rank that fails here would leave the others waiting at their next sum.
-    std::exception_ptr failure;
-    std::string        message;
-    auto               sum           = torch::zeros({1}, torch::kFloat64);
-    double             held_out_loss = std::numeric_limits<double>::quiet_NaN();
-    const bool         last          = number == parameters.epochs;
-    try
-      {
-        sum.copy_(loss_sum);
-        if (held_out.input.fields.defined() &&
-            (last || number % parameters.check_interval == 0))
-          held_out_loss = evaluate(held_out);
-      }
-    catch (const std::exception &exception)
-      {
-        failure = std::current_exception();
-        message = exception.what();
-        if (message.empty())
-          message = "an unknown failure";
-      }
-    const auto first = first_message(message, communicator);
-    if (failure && message == first)
-      std::rethrow_exception(failure);
-    if (!first.empty())
-      throw std::runtime_error(first);
+    auto          sum           = torch::zeros({1}, torch::kFloat64);
+    double        held_out_loss = std::numeric_limits<double>::quiet_NaN();
+    const bool    last          = number == parameters.epochs;
+    const Attempt evaluation([&]() {
+      sum.copy_(loss_sum);
+      if (held_out.input.fields.defined() &&
+          (last || number % parameters.check_interval == 0))
+        held_out_loss = evaluate(held_out);
+    });
+    evaluation.throw_together(communicator);
 
     communicator.sum(sum);
     const double training_loss = sum.item<double>() / double(steps_per_epoch);
