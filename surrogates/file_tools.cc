@@ -64,4 +64,15 @@ namespace neuraldeal
   {
     return fmt::format("{:016x}", hash);
   }
+
+
+
+  std::string
+  printable(const std::string &text, const std::size_t max_bytes)
+  {
+    std::string result;
+    for (const char c : text.substr(0, max_bytes))
+      result += static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
+    return text.size() > max_bytes ? result + "…" : result;
+  }
 } // namespace neuraldeal

@@ -28,6 +28,15 @@ namespace neuraldeal
   /** @p hash as 16 hexadecimal digits. */
   std::string
   hexadecimal(const std::uint64_t hash);
+
+  /**
+   * @p text from a file as it can stand in a line or a sentence: '?' in the
+   * place of each control character, '…' in that of what is beyond
+   * @p max_bytes.
+   */
+  std::string
+  printable(const std::string &text,
+            const std::size_t  max_bytes = std::string::npos);
 } // namespace neuraldeal
 
 #endif

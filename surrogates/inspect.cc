@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/inspect.h>
 #include <neuraldeal/surrogates/model_file.h>
@@ -20,18 +21,6 @@ namespace neuraldeal
     using Json   = nlohmann::json;
 
     constexpr long block_size = 32;
-
-    /** A text from a file, as it can stand in a line. */
-    std::string
-    printable(const std::string &text)
-    {
-      std::string result;
-      for (const char c : text)
-        result += static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
-      return result;
-    }
-
-
 
     Json
     range_of(const torch::Tensor &values)

@@ -70,10 +70,7 @@ namespace neuraldeal
     std::string
     quoted(const std::string &text)
     {
-      std::string result = "'";
-      for (const char c : text.substr(0, 60))
-        result += static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
-      return result + (text.size() > 60 ? "…'" : "'");
+      return "'" + printable(text, 60) + "'";
     }
 
 

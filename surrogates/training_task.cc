@@ -29,14 +29,11 @@ namespace neuraldeal
     std::string
     shown(const nlohmann::json &value)
     {
-      const auto text =
+      return printable(
         value.is_string() ?
           value.get<std::string>() :
-          value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-      std::string result;
-      for (const char c : text.substr(0, 60))
-        result += static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
-      return text.size() > 60 ? result + "…" : result;
+          value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+        60);
     }
 
 

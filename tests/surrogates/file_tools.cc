@@ -31,6 +31,19 @@ namespace
 
 
 
+  TEST(FileTools, PrintableStaysInItsLine)
+  {
+    EXPECT_EQ(printable(""), "");
+    EXPECT_EQ(printable("ζ = 1/2, ~"), "ζ = 1/2, ~");
+    EXPECT_EQ(printable(std::string("a\nb\tc\x1b[2J\x7f\0d", 12)),
+              "a?b?c?[2J??d");
+    EXPECT_EQ(printable("four", 4), "four");
+    EXPECT_EQ(printable("a\nlong one", 4), "a?lo…");
+    EXPECT_EQ(printable(std::string(1000, 'x')), std::string(1000, 'x'));
+  }
+
+
+
   TEST(FileTools, PublishMovesTheFile)
   {
     const TemporaryFolder folder;
