@@ -66,7 +66,7 @@ namespace neuraldeal
   void
   OperatorSurrogate::register_type()
   {
-    std::vector<ParameterDescription> descriptions = {
+    const std::vector<ParameterDescription> own = {
       {"operator",
        "attention",
        0,
@@ -100,15 +100,11 @@ namespace neuraldeal
        0,
        0,
        "Where the operator works: cpu, cuda, or auto for cuda if there is."}};
-    const auto of_remainder = remainder_parameters();
-    descriptions.insert(descriptions.end(),
-                        of_remainder.begin(),
-                        of_remainder.end());
     static const SurrogateRegistry::Registration registration(
       name,
       "A neural operator from the parameters and the coarse solution to the "
       "field, and kernel regression of what it leaves.",
-      descriptions,
+      joined(own, remainder_parameters()),
       [](const std::vector<InputRange> &inputs,
          const nlohmann::json          &parameters) {
         return std::make_unique<OperatorSurrogate>(inputs, parameters);

@@ -11,20 +11,6 @@ namespace neuraldeal
   {
     constexpr const char *name = "POD kernel regression";
 
-    std::vector<ParameterDescription>
-    descriptions(const std::vector<ParameterDescription> &common)
-    {
-      std::vector<ParameterDescription> result = {
-        {"evidence snapshots",
-         128,
-         2,
-         1e6,
-         "Snapshots whose likelihood chooses the hyperparameters, the first "
-         "ones; the cost of a step is cubic in it and its images."}};
-      result.insert(result.end(), common.begin(), common.end());
-      return result;
-    }
-
     /** Rows g·n + i, image g of snapshot i, as i·G + g. */
     torch::Tensor
     by_snapshot(const torch::Tensor &rows, const long n)
@@ -40,12 +26,19 @@ namespace neuraldeal
   void
   PODKernelRegression::register_type()
   {
+    const std::vector<ParameterDescription> own = {
+      {"evidence snapshots",
+       128,
+       2,
+       1e6,
+       "Snapshots whose likelihood chooses the hyperparameters, the first "
+       "ones; the cost of a step is cubic in it and its images."}};
     static const SurrogateRegistry::Registration registration(
       name,
       "Gaussian process regression from the parameters and the coarse "
       "solution to the POD coefficients of its correction: no network, closed "
       "form.",
-      descriptions(common_parameters()),
+      joined(own, common_parameters()),
       [](const std::vector<InputRange> &inputs,
          const nlohmann::json          &parameters) {
         return std::make_unique<PODKernelRegression>(inputs, parameters);

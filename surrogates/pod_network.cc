@@ -13,22 +13,6 @@ namespace neuraldeal
   namespace
   {
     constexpr const char *name = "POD network";
-
-    std::vector<ParameterDescription>
-    descriptions(const std::vector<ParameterDescription> &common)
-    {
-      std::vector<ParameterDescription> result = {
-        {"members", 4, 1, 64, "Number of networks in the ensemble."},
-        {"width", 64, 1, 4096, "Neurons in each hidden layer."},
-        {"depth", 2, 1, 16, "Number of hidden layers."},
-        {"epochs", 400, 1, 1e6, "Passes over the training snapshots."},
-        {"batch size", 128, 1, 1e6, "Snapshots (and images) in a batch."},
-        {"learning rate", 3e-3, 1e-8, 1., "Largest learning rate of AdamW."},
-        {"weight decay", 1e-4, 0., 1., "Decoupled weight decay of AdamW."},
-        {"seed", 1, 0, 9e15, "Seed of starts and shuffling."}};
-      result.insert(result.end(), common.begin(), common.end());
-      return result;
-    }
   } // namespace
 
 
@@ -36,11 +20,20 @@ namespace neuraldeal
   void
   PODNetwork::register_type()
   {
+    const std::vector<ParameterDescription> own = {
+      {"members", 4, 1, 64, "Number of networks in the ensemble."},
+      {"width", 64, 1, 4096, "Neurons in each hidden layer."},
+      {"depth", 2, 1, 16, "Number of hidden layers."},
+      {"epochs", 400, 1, 1e6, "Passes over the training snapshots."},
+      {"batch size", 128, 1, 1e6, "Snapshots (and images) in a batch."},
+      {"learning rate", 3e-3, 1e-8, 1., "Largest learning rate of AdamW."},
+      {"weight decay", 1e-4, 0., 1., "Decoupled weight decay of AdamW."},
+      {"seed", 1, 0, 9e15, "Seed of starts and shuffling."}};
     static const SurrogateRegistry::Registration registration(
       name,
       "An ensemble of networks from the parameters and the coarse solution "
       "to the POD coefficients of its correction, with Bayesian last layers.",
-      descriptions(common_parameters()),
+      joined(own, common_parameters()),
       [](const std::vector<InputRange> &inputs,
          const nlohmann::json          &parameters) {
         return std::make_unique<PODNetwork>(inputs, parameters);

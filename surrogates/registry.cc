@@ -35,6 +35,16 @@ namespace neuraldeal
 
 
 
+  std::vector<ParameterDescription>
+  joined(std::vector<ParameterDescription>        own,
+         const std::vector<ParameterDescription> &common)
+  {
+    own.insert(own.end(), common.begin(), common.end());
+    return own;
+  }
+
+
+
   nlohmann::json
   complete_parameters(const std::vector<ParameterDescription> &parameters,
                       const nlohmann::json                    &given,

@@ -89,6 +89,11 @@ namespace neuraldeal
     };
   };
 
+  /** What a class has by itself, then what all classes of its kind have. */
+  std::vector<ParameterDescription>
+  joined(std::vector<ParameterDescription>        own,
+         const std::vector<ParameterDescription> &common);
+
   /**
    * Read @p given over the defaults of @p parameters.
    * @throw InputError naming @p source for an unknown name, a value of the

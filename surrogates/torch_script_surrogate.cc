@@ -101,21 +101,17 @@ namespace neuraldeal
   void
   TorchScriptSurrogate::register_type()
   {
-    std::vector<ParameterDescription> descriptions = {
+    const std::vector<ParameterDescription> own = {
       {"file",
        "",
        0,
        0,
        "Name of the file that torch.jit.save() has written; has to be set."}};
-    const auto of_remainder = remainder_parameters();
-    descriptions.insert(descriptions.end(),
-                        of_remainder.begin(),
-                        of_remainder.end());
     static const SurrogateRegistry::Registration registration(
       name,
       "An imported TorchScript module from the parameters and the coarse "
       "solution to the field, and kernel regression of what it leaves.",
-      descriptions,
+      joined(own, remainder_parameters()),
       [](const std::vector<InputRange> &inputs,
          const nlohmann::json          &parameters) {
         return std::make_unique<TorchScriptSurrogate>(inputs, parameters);

@@ -71,6 +71,28 @@ namespace neuraldeal
 
 
 
+  namespace
+  {
+    /** s_1, …, s_d of @p fields that come without points. */
+    at::IntArrayRef
+    grid_sizes(const torch::Tensor &fields,
+               const OperatorShape &shape,
+               const std::string   &operator_name)
+    {
+      const auto sizes = fields.sizes().slice(2);
+      if (long(sizes.size()) != shape.dim)
+        throw InputError(
+          operator_name,
+          "the shape of the fields",
+          shape_of(fields),
+          fmt::format("a grid in {} dimensions, or points beside the fields",
+                      shape.dim));
+      return sizes;
+    }
+  } // namespace
+
+
+
   OutputPoints::OutputPoints(const OperatorInput        &input,
                              const OperatorShape        &shape,
                              const torch::TensorOptions &options,
@@ -84,15 +106,8 @@ namespace neuraldeal
         field_shape = {n, shape.out_channels, coordinates.size(-2)};
         return;
       }
-    const auto grid = input.fields.sizes().slice(2);
-    if (long(grid.size()) != shape.dim)
-      throw InputError(
-        operator_name,
-        "the shape of the fields",
-        shape_of(input.fields),
-        fmt::format("a grid in {} dimensions, or points beside the fields",
-                    shape.dim));
-    coordinates    = grid_points(grid, options);
+    coordinates =
+      grid_points(grid_sizes(input.fields, shape, operator_name), options);
     field_shape    = input.fields.sizes().vec();
     field_shape[1] = shape.out_channels;
   }
@@ -123,14 +138,7 @@ namespace neuraldeal
       }
     else
       {
-        grid = input.fields.sizes().slice(2).vec();
-        if (long(grid.size()) != shape.dim)
-          throw InputError(
-            operator_name,
-            "the shape of the fields",
-            shape_of(input.fields),
-            fmt::format("a grid in {} dimensions, or points beside the fields",
-                        shape.dim));
+        grid   = grid_sizes(input.fields, shape, operator_name).vec();
         points = grid_points(grid, values.options());
       }
     features = torch::cat({values, points.expand({n, n_points, -1})}, 2);
