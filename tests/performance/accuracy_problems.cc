@@ -129,8 +129,10 @@ namespace neuraldeal::performance
     class Elasticity : public AccuracyProblem
     {
     public:
-      Elasticity(const std::string &folder, const std::string &source)
-        : data(ElasticityData::read(folder + "/elasticity.safetensors"))
+      Elasticity(const nlohmann::json &row,
+                 const std::string    &folder,
+                 const std::string    &source)
+        : data(ElasticityData::read(folder + "/" + data_file(row)))
         , source(source)
       {}
 
@@ -224,7 +226,7 @@ namespace neuraldeal::performance
     if (name == "Darcy")
       return std::make_shared<Darcy>(row, folder);
     if (name == "elasticity")
-      return std::make_shared<Elasticity>(folder, source);
+      return std::make_shared<Elasticity>(row, folder, source);
     throw InputError(source, "problem", name, "Darcy or elasticity");
   }
 } // namespace neuraldeal::performance

@@ -16,8 +16,10 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "darcy_generator.h"
+#include "solver_table.h"
 
 namespace
 {
@@ -105,29 +107,12 @@ namespace
   void
   print_table(const DarcyData &data)
   {
-    std::cout << fmt::format("\n{} training and {} test samples, {}² values\n"
-                             "\n  cells   seconds a solve   relative L2 error "
-                             "(mean, 95 % quantile, largest of the test)\n"
-                             "{:6}²   {:15.5f}\n",
-                             data.n_train,
-                             data.n_test,
-                             data.solution.size(1),
-                             data.n_cells,
-                             data.seconds[0]);
-    for (unsigned int level = 0; level < DarcyData::coarse_cells.size();
-         ++level)
-      {
-        const auto errors =
-          data.coarse_errors(level).narrow(0, data.n_train, data.n_test);
-        std::cout << fmt::format(
-          "{:6}²   {:15.5f}   {:.3f} %   {:.3f} %   {:.3f} %\n",
-          DarcyData::coarse_cells[level],
-          data.seconds[level + 1],
-          100. * errors.mean().item<double>(),
-          100. * errors.quantile(0.95).item<double>(),
-          100. * errors.max().item<double>());
-      }
-    std::cout << std::flush;
+    std::vector<std::string> meshes = {fmt::format("{}²", data.n_cells)};
+    for (const unsigned int n : DarcyData::coarse_cells)
+      meshes.push_back(fmt::format("{}²", n));
+    print_solver_table(data,
+                       fmt::format("{}² values", data.solution.size(1)),
+                       meshes);
   }
 } // namespace
 

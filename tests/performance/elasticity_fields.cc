@@ -19,6 +19,7 @@
 
 #include "elasticity_generator.h"
 #include "sample_writer.h"
+#include "solver_table.h"
 
 namespace
 {
@@ -84,30 +85,12 @@ namespace
   void
   print_table(const ElasticityData &data)
   {
-    std::cout << fmt::format("\n{} training and {} test samples, {} points\n"
-                             "\n  cells and degree     seconds a solve   "
-                             "relative L2 error "
-                             "(mean, 95 % quantile, largest of the test)\n"
-                             "{:20}   {:13.5f}\n",
-                             data.n_train,
-                             data.n_test,
-                             data.points.size(1),
-                             data.fine.name(),
-                             data.seconds[0]);
-    for (unsigned int level = 0; level < ElasticityData::coarse_meshes.size();
-         ++level)
-      {
-        const auto errors =
-          data.coarse_errors(level).narrow(0, data.n_train, data.n_test);
-        std::cout << fmt::format(
-          "{:20}   {:13.5f}   {:.3f} %   {:.3f} %   {:.3f} %\n",
-          ElasticityData::coarse_meshes[level].name(),
-          data.seconds[level + 1],
-          100. * errors.mean().item<double>(),
-          100. * errors.quantile(0.95).item<double>(),
-          100. * errors.max().item<double>());
-      }
-    std::cout << std::flush;
+    std::vector<std::string> meshes = {data.fine.name()};
+    for (const auto &mesh : ElasticityData::coarse_meshes)
+      meshes.push_back(mesh.name());
+    print_solver_table(data,
+                       fmt::format("{} points", data.points.size(1)),
+                       meshes);
   }
 } // namespace
 

@@ -29,16 +29,14 @@ namespace
 
     /** Weights after training on @p device, copied to the CPU. */
     static torch::Tensor
-    trained(const torch::Device       &device,
-            const Trainer::Parameters &parameters,
-            const bool                 in_single = false)
+    trained(const torch::Device &device, const Trainer::Parameters &parameters)
     {
       const auto data  = periodic_problems(24, 16, 81);
       const auto model = make_model(data);
-      const auto type  = in_single ? torch::kFloat32 : torch::kFloat64;
-      model->to(device, type);
+      model->to(device);
       Trainer trainer(model,
-                      data.to(torch::TensorOptions(device).dtype(type)),
+                      data.to(
+                        torch::TensorOptions(device).dtype(torch::kFloat64)),
                       {},
                       relative_l2(),
                       {},
