@@ -40,7 +40,7 @@ namespace neuraldeal::performance
                                  data.seconds.at(i));
         if (i > 0)
           {
-            const auto errors =
+            const torch::Tensor errors =
               data.coarse_errors(i - 1).narrow(0, data.n_train, data.n_test);
             std::cout << fmt::format("   {:.3f} %   {:.3f} %   {:.3f} %",
                                      100. * errors.mean().item<double>(),
