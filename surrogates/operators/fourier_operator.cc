@@ -1,7 +1,9 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/operators/fourier_operator.h>
+#include <neuraldeal/surrogates/operators/point_fields.h>
 
 #include <algorithm>
 #include <cmath>
@@ -72,6 +74,12 @@ namespace neuraldeal
   torch::Tensor
   FourierOperator::forward(const OperatorInput &input)
   {
+    if (input.mask.defined())
+      throw InputError("the operator 'Fourier'",
+                       "the shape of the mask",
+                       shape_of(input.mask),
+                       "no mask at all, since its modes are those of the whole "
+                       "grid");
     auto v = lifting->forward(with_coordinates(input.fields));
 
     const auto                sizes = input.fields.sizes().slice(2).vec();

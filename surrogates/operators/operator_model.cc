@@ -149,14 +149,24 @@ namespace neuraldeal
   OperatorModel::set_scales(const OperatorData &data)
   {
     const torch::NoGradGuard no_gradients;
-    const auto              &fields = data.input.fields;
+    const auto               counted = [&](const torch::Tensor &fields) {
+      // Masked points hold anything: [n, c, …] becomes [1, c, points].
+      return data.input.mask.defined() ?
+                             fields.flatten(2)
+                 .transpose(1, 2)
+                 .index({data.input.mask.flatten(1).to(torch::kBool)})
+                 .t()
+                 .unsqueeze(0) :
+                             fields;
+    };
+    const auto fields = counted(data.input.fields);
     input_mean.copy_(fields.transpose(0, 1).flatten(1).mean(1));
     input_scale.copy_(
       root_mean_square(fields - by_channel(input_mean, fields)));
     if (with_prior)
-      prior_scale.copy_(root_mean_square(data.prior));
-    output_scale.copy_(
-      root_mean_square(with_prior ? data.target - data.prior : data.target));
+      prior_scale.copy_(root_mean_square(counted(data.prior)));
+    output_scale.copy_(root_mean_square(
+      counted(with_prior ? data.target - data.prior : data.target)));
   }
 
 

@@ -80,7 +80,7 @@ namespace neuraldeal
                   const std::string    &source,
                   const std::uint64_t   seed);
 
-    /** Take the scales from @p data: root mean squares over everything. */
+    /** Take the scales from @p data: root mean squares over all points. */
     void
     set_scales(const OperatorData &data);
 
