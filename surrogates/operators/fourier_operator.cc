@@ -14,13 +14,18 @@ namespace neuraldeal
                                    const Parameters    &parameters)
     : chosen(parameters)
   {
-    const long width     = parameters.width;
+    const long width = parameters.width, members = parameters.members,
+               trunks    = parameters.shared_trunk ? 1 : members;
     const auto pointwise = [this](const std::string &name,
                                   const long         in,
-                                  const long         out) {
-      return register_module(name, std::make_shared<PointwiseLinear>(in, out));
+                                  const long         out,
+                                  const long         groups) {
+      return register_module(
+        name, std::make_shared<PointwiseLinear>(in, out, groups));
     };
-    lifting = pointwise("lifting", shape.in_channels + shape.dim, width);
+    // What all members read is not copied for each of them.
+    lifting =
+      pointwise("lifting", shape.in_channels + shape.dim, trunks * width, 1);
     for (long l = 0; l < parameters.layers; ++l)
       {
         const auto suffix = "_" + std::to_string(l);
@@ -28,17 +33,23 @@ namespace neuraldeal
         layer.convolution = register_module(
           "convolution" + suffix,
           std::make_shared<SpectralConvolution>(
-            width, width, parameters.modes, parameters.transform));
-        layer.pointwise = pointwise("pointwise" + suffix, width, width);
+            width, width, parameters.modes, parameters.transform, trunks));
+        layer.pointwise = pointwise("pointwise" + suffix, width, width, trunks);
         if (parameters.mixing_layers)
           {
-            layer.mixing_in  = pointwise("mixing_in" + suffix, width, width);
-            layer.mixing_out = pointwise("mixing_out" + suffix, width, width);
+            layer.mixing_in =
+              pointwise("mixing_in" + suffix, width, width, trunks);
+            layer.mixing_out =
+              pointwise("mixing_out" + suffix, width, width, trunks);
           }
         layers.push_back(layer);
       }
-    projection_in  = pointwise("projection_in", width, 4 * width);
-    projection_out = pointwise("projection_out", 4 * width, shape.out_channels);
+    projection_in =
+      parameters.shared_trunk ?
+        pointwise("projection_in", width, members * 4 * width, 1) :
+        pointwise("projection_in", width, 4 * width, members);
+    projection_out =
+      pointwise("projection_out", 4 * width, shape.out_channels, members);
   }
 
 
@@ -47,6 +58,21 @@ namespace neuraldeal
   FourierOperator::period(const long size) const
   {
     return std::max((1. + chosen.padding) * double(size - 1), double(size));
+  }
+
+
+
+  torch::Tensor
+  FourierOperator::without_some_channels(const torch::Tensor &v) const
+  {
+    if (chosen.dropout == 0. || !is_training())
+      return v;
+    std::vector<std::int64_t> shape(v.dim(), 1);
+    shape[0] = v.size(0);
+    shape[1] = v.size(1);
+    return v * torch::dropout(torch::ones(shape, v.options()),
+                              chosen.dropout,
+                              true);
   }
 
 
@@ -103,12 +129,20 @@ namespace neuraldeal
         v = layers[l].pointwise->add_to(convolved, v);
         if (l + 1 < layers.size())
           v = torch::gelu(v);
+        v = without_some_channels(v);
       }
 
     if (chosen.padding > 0)
       for (unsigned int j = 0; j < sizes.size(); ++j)
         v = v.slice(2 + j, 0, sizes[j]);
-    return projection_out->forward(torch::gelu(projection_in->forward(v)));
+    const auto result =
+      projection_out->forward(torch::gelu(projection_in->forward(v)));
+    if (chosen.members == 1)
+      return result;
+    auto shape = result.sizes().vec();
+    shape[1] /= chosen.members;
+    shape.insert(shape.begin() + 1, chosen.members);
+    return result.reshape(shape).transpose(0, 1);
   }
 
 
@@ -137,7 +171,23 @@ namespace neuraldeal
         defaults.mixing_layers,
         0,
         1,
-        "Whether two pointwise layers follow every spectral convolution."}},
+        "Whether two pointwise layers follow every spectral convolution."},
+       {"dropout",
+        defaults.dropout,
+        0.,
+        0.9,
+        "Fraction of channels that are dropped at random behind each layer in "
+        "training."},
+       {"members",
+        defaults.members,
+        1,
+        256,
+        "Number of operators side by side."},
+       {"shared trunk",
+        defaults.shared_trunk,
+        0,
+        1,
+        "Whether members differ by their last two layers only."}},
       [](const OperatorShape &shape, const nlohmann::json &given) {
         Parameters parameters;
         parameters.width         = given["width"];
@@ -145,6 +195,9 @@ namespace neuraldeal
         parameters.modes         = std::vector<long>(shape.dim, given["modes"]);
         parameters.padding       = given["padding"];
         parameters.mixing_layers = given["mixing layers"];
+        parameters.dropout       = given["dropout"];
+        parameters.members       = given["members"];
+        parameters.shared_trunk  = given["shared trunk"];
         return std::make_shared<FourierOperator>(shape, parameters);
       });
   }

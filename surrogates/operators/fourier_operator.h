@@ -22,6 +22,10 @@ namespace neuraldeal
    * two pointwise layers project to the output. σ is the Gaussian error
    * linear unit; there is none after the last layer.
    *
+   * An ensemble of operators is evaluated in one pass, as groups of channels
+   * side by side: `members` of them, which have nothing in common but the
+   * input, or, with a `shared trunk`, all but the projections.
+   *
    * For fields that are not periodic the grid is continued by zeros, in every
    * direction by the fraction `padding` of its extent. That length, the period
    * of the convolutions, is the same on every grid, though it is rarely a whole
@@ -39,12 +43,21 @@ namespace neuraldeal
       double            padding       = 0.1;
       bool              mixing_layers = true;
       Transform         transform     = Transform::matrix_product;
+      double            dropout       = 0;
+      long              members       = 1;
+      bool              shared_trunk  = false;
     };
 
     FourierOperator(const OperatorShape &shape, const Parameters &parameters);
 
     torch::Tensor
     forward(const OperatorInput &input) override;
+
+    long
+    n_members() const override
+    {
+      return chosen.members;
+    }
 
     /** Make this class known under the name "Fourier". */
     static void
@@ -64,6 +77,15 @@ namespace neuraldeal
      */
     double
     period(const long size) const;
+
+    /**
+     * @p v with channels set to zero at random, as many as the dropout says,
+     * in training; the others make up for it. Whole channels, since neighbours
+     * in a field would tell what is missing in a point (Tompson, Goroshin,
+     * Jain, LeCun and Bregler, arXiv:1411.4280).
+     */
+    torch::Tensor
+    without_some_channels(const torch::Tensor &v) const;
 
     /** @p fields with the coordinates of the grid as further channels. */
     torch::Tensor

@@ -44,9 +44,19 @@ namespace neuraldeal
   class NeuralOperator : public torch::nn::Module
   {
   public:
-    /** [n, in, …] → [n, out, …] on the same grid or points. */
+    /**
+     * [n, in, …] → [n, out, …] on the same grid or points; of several members
+     * [members, n, out, …].
+     */
     virtual torch::Tensor
     forward(const OperatorInput &input) = 0;
+
+    /** How many operators these are, which answer side by side. */
+    virtual long
+    n_members() const
+    {
+      return 1;
+    }
 
     /**
      * Whether forward() does the same operations at every call, so that a GPU

@@ -200,7 +200,7 @@ namespace neuraldeal
         {input.fields, data.prior / by_channel(prior_scale, data.prior)}, 1);
     const auto output = network->forward(input);
     // Whatever the precision inside, sums are made in that of the data.
-    return output.to(fields.scalar_type()) * by_channel(output_scale, output) *
+    return output.to(fields.scalar_type()) * by_channel(output_scale, fields) *
            factor;
   }
 
@@ -220,25 +220,25 @@ namespace neuraldeal
 
 
   void
-  OperatorModel::save(ModelFile &file) const
+  OperatorModel::save(ModelFile &file, const std::string &name) const
   {
-    file.metadata["operator"] = {{"type", type},
-                                 {"in channels", shape.in_channels},
-                                 {"out channels", shape.out_channels},
-                                 {"dimension", shape.dim},
-                                 {"coarse solution", with_prior},
-                                 {"parameters", choices}};
-    for (const auto &[name, tensor] : state())
-      file.tensors["operator." + name] =
+    file.metadata[name] = {{"type", type},
+                           {"in channels", shape.in_channels},
+                           {"out channels", shape.out_channels},
+                           {"dimension", shape.dim},
+                           {"coarse solution", with_prior},
+                           {"parameters", choices}};
+    for (const auto &[part, tensor] : state())
+      file.tensors[name + "." + part] =
         tensor.detach().to(torch::kCPU).contiguous().clone();
   }
 
 
 
   std::shared_ptr<OperatorModel>
-  OperatorModel::load(const ModelFile &file)
+  OperatorModel::load(const ModelFile &file, const std::string &name)
   {
-    const auto    description = file.get<nlohmann::json>("operator");
+    const auto    description = file.get<nlohmann::json>(name);
     OperatorShape shape;
     std::string   type;
     bool          with_prior;
@@ -263,12 +263,12 @@ namespace neuraldeal
       file.filename,
       0);
     const torch::NoGradGuard no_gradients;
-    for (auto [name, tensor] : result->state())
+    for (auto [part, tensor] : result->state())
       {
-        const auto &stored = file.tensor("operator." + name);
-        if (name != "factor" && stored.sizes() != tensor.sizes())
+        const auto &stored = file.tensor(name + "." + part);
+        if (part != "factor" && stored.sizes() != tensor.sizes())
           throw FileError(file.filename,
-                          "its tensor operator." + name +
+                          "its tensor " + name + "." + part +
                             " has another shape than its operator");
         // Of the type that it was saved in.
         tensor.set_data(stored.clone());

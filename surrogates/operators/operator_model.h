@@ -88,7 +88,7 @@ namespace neuraldeal
     void
     set_factor(const torch::Tensor &factor);
 
-    /** [n, out, …] */
+    /** [n, out, …], of several members [members, n, out, …] */
     torch::Tensor
     forward(const OperatorData &data);
 
@@ -100,19 +100,26 @@ namespace neuraldeal
     correction(const OperatorData &data);
 
     /** As NeuralOperator says. */
+    long
+    n_members() const
+    {
+      return network->n_members();
+    }
+
+    /** As NeuralOperator says. */
     bool
     is_recordable() const
     {
       return network->is_recordable();
     }
 
-    /** Put weights, scales and parameters into @p file. */
+    /** Put weights, scales and parameters into @p file, as @p name. */
     void
-    save(ModelFile &file) const;
+    save(ModelFile &file, const std::string &name = "operator") const;
 
     /** Build what save() has written. */
     static std::shared_ptr<OperatorModel>
-    load(const ModelFile &file);
+    load(const ModelFile &file, const std::string &name = "operator");
 
     const std::string    type;
     const OperatorShape  shape;

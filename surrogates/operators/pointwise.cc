@@ -8,14 +8,50 @@
 namespace neuraldeal
 {
   PointwiseLinear::PointwiseLinear(const long in_channels,
-                                   const long out_channels)
+                                   const long out_channels,
+                                   const long groups)
+    : groups(groups)
   {
-    const double bound = 1. / std::sqrt(double(in_channels));
-    weight             = register_parameter(
-      "weight",
-      torch::empty({out_channels, in_channels}).uniform_(-bound, bound));
-    bias = register_parameter(
-      "bias", torch::empty({out_channels, 1}).uniform_(-bound, bound));
+    const double              bound = 1. / std::sqrt(double(in_channels));
+    std::vector<std::int64_t> weight_shape = {out_channels, in_channels},
+                              bias_shape   = {out_channels, 1};
+    if (groups > 1)
+      for (auto *shape : {&weight_shape, &bias_shape})
+        shape->insert(shape->begin(), groups);
+    weight =
+      register_parameter("weight",
+                         torch::empty(weight_shape).uniform_(-bound, bound));
+    bias = register_parameter("bias",
+                              torch::empty(bias_shape).uniform_(-bound, bound));
+  }
+
+
+
+  torch::Tensor
+  PointwiseLinear::rows(const torch::Tensor &fields) const
+  {
+    return fields.reshape(
+      {fields.size(0) * groups, fields.size(1) / groups, -1});
+  }
+
+
+
+  torch::Tensor
+  PointwiseLinear::weights_of_rows(const long n_rows) const
+  {
+    if (groups == 1)
+      return weight.expand({n_rows, -1, -1});
+    return weight.expand({n_rows / groups, -1, -1, -1}).flatten(0, 1);
+  }
+
+
+
+  torch::Tensor
+  PointwiseLinear::bias_of_rows(const long n_rows) const
+  {
+    if (groups == 1)
+      return bias;
+    return bias.expand({n_rows / groups, -1, -1, -1}).flatten(0, 1);
   }
 
 
@@ -23,10 +59,12 @@ namespace neuraldeal
   torch::Tensor
   PointwiseLinear::forward(const torch::Tensor &fields)
   {
-    auto shape      = fields.sizes().vec();
-    shape[1]        = weight.size(0);
-    const auto rows = fields.flatten(2);
-    return torch::baddbmm(bias, weight.expand({rows.size(0), -1, -1}), rows)
+    const auto x     = rows(fields);
+    auto       shape = fields.sizes().vec();
+    shape[1]         = groups * weight.size(-2);
+    return torch::baddbmm(bias_of_rows(x.size(0)),
+                          weights_of_rows(x.size(0)),
+                          x)
       .reshape(shape);
   }
 
@@ -35,15 +73,15 @@ namespace neuraldeal
   torch::Tensor
   PointwiseLinear::add_to(const torch::Tensor &sum, const torch::Tensor &fields)
   {
-    const auto rows    = fields.flatten(2);
-    const auto weights = weight.expand({rows.size(0), -1, -1});
-    auto       start   = sum.flatten(2) + bias;
+    const auto x       = rows(fields);
+    const auto weights = weights_of_rows(x.size(0));
+    auto       start   = rows(sum) + bias_of_rows(x.size(0));
     // What is added to need not be copied, unless lower precisions mix types.
     if (start.scalar_type() == weights.scalar_type() &&
-        start.scalar_type() == rows.scalar_type())
-      start.baddbmm_(weights, rows);
+        start.scalar_type() == x.scalar_type())
+      start.baddbmm_(weights, x);
     else
-      start = torch::baddbmm(start, weights, rows);
+      start = torch::baddbmm(start, weights, x);
     return start.reshape(sum.sizes());
   }
 } // namespace neuraldeal

@@ -205,15 +205,19 @@ namespace neuraldeal
   SpectralConvolution::SpectralConvolution(const long in_channels,
                                            const long out_channels,
                                            const std::vector<long> &modes,
-                                           const Transform          transform)
+                                           const Transform          transform,
+                                           const long               groups)
     : transform(transform)
     , in_channels(in_channels)
     , out_channels(out_channels)
+    , groups(groups)
     , modes(modes)
   {
     std::vector<std::int64_t> shape(modes.rbegin(), modes.rend());
     for (std::size_t j = 1; j < shape.size(); ++j)
       shape[j] *= 2;
+    if (groups > 1)
+      shape.push_back(groups);
     for (const long n : {in_channels, out_channels, 2L})
       shape.push_back(n);
     // Keeps the variance of white noise in the kept modes.
@@ -252,16 +256,21 @@ namespace neuraldeal
 
     // (x + iy)(a + ib): one real product gives xa, xb, ya and yb, and the
     // weights stay as they are.
-    const long n_modes = coefficients.size(0), n = coefficients.size(1);
+    const long n_modes = coefficients.size(0), n = coefficients.size(1),
+               n_maps = n_modes * groups;
     const auto products =
-      torch::bmm(coefficients.permute({0, 3, 1, 2})
-                   .reshape({n_modes, 2 * n, in_channels}),
-                 w.reshape({n_modes, in_channels, 2 * out_channels}))
-        .reshape({n_modes, 2, n, out_channels, 2});
-    const auto x = products.select(1, 0), y = products.select(1, 1);
+      torch::bmm(coefficients.reshape({n_modes, n, groups, in_channels, 2})
+                   .permute({0, 2, 4, 1, 3})
+                   .reshape({n_maps, 2 * n, in_channels}),
+                 w.reshape({n_maps, in_channels, 2 * out_channels}))
+        .reshape({n_modes, groups, 2, n, out_channels, 2});
+    const auto x = products.select(2, 0), y = products.select(2, 1);
+    // [modes, groups, n, out, 2] → [modes, n, groups·out, 2]
     return torch::stack({x.select(-1, 0) - y.select(-1, 1),
                          x.select(-1, 1) + y.select(-1, 0)},
-                        -1);
+                        -1)
+      .transpose(1, 2)
+      .reshape({n_modes, n, groups * out_channels, 2});
   }
 
 
@@ -345,11 +354,11 @@ namespace neuraldeal
         return forward_by_fft(fields, kept);
       }
 
-    const auto z =
-      multiply(analyse(fields, kept, periods).reshape({-1, n, in_channels, 2}),
-               kept);
+    const auto z = multiply(
+      analyse(fields, kept, periods).reshape({-1, n, groups * in_channels, 2}),
+      kept);
     auto shape = fields.sizes().vec();
-    shape[1]   = out_channels;
+    shape[1]   = groups * out_channels;
     return synthesise(z.reshape({z.size(0), -1, 2}), sizes, periods)
       .reshape(shape);
   }
@@ -371,18 +380,18 @@ namespace neuraldeal
     const auto all =
       torch::view_as_real(
         torch::fft::rfftn(fields, c10::nullopt, directions, "forward"))
-        .reshape({n, in_channels, -1, 2});
+        .reshape({n, groups * in_channels, -1, 2});
     // [n, c, M, 2] → [M, n, c, 2]
     const auto z =
       multiply(all.index_select(2, positions).permute({2, 0, 1, 3}), kept)
         .permute({1, 2, 0, 3});
 
     auto shape   = fields.sizes().vec();
-    shape[1]     = out_channels;
+    shape[1]     = groups * out_channels;
     shape[d + 1] = half;
     shape.push_back(2);
     const auto coefficients =
-      torch::zeros({n, out_channels, all.size(2), 2}, fields.options())
+      torch::zeros({n, groups * out_channels, all.size(2), 2}, fields.options())
         .index_copy(2, positions, z)
         .reshape(shape);
     auto result = torch::view_as_complex(coefficients);

@@ -38,6 +38,9 @@ namespace neuraldeal
    * over the period, so that they do not depend on the grid: what has been
    * trained on one can be evaluated on another.
    *
+   * With several groups these are as many convolutions side by side, each from
+   * its own share of the channels to its own share of the output.
+   *
    * Weights are stored real, the last index being real and imaginary part:
    * optimisers, files and lower precisions need to know nothing of complex
    * numbers.
@@ -45,15 +48,19 @@ namespace neuraldeal
   class SpectralConvolution : public torch::nn::Module
   {
   public:
-    /** @param modes m_1, …, m_d. */
+    /**
+     * @param in_channels, out_channels of each group.
+     * @param modes m_1, …, m_d.
+     */
     SpectralConvolution(const long               in_channels,
                         const long               out_channels,
                         const std::vector<long> &modes,
-                        const Transform transform = Transform::matrix_product);
+                        const Transform transform = Transform::matrix_product,
+                        const long      groups    = 1);
 
     /**
-     * [n, in, s_1, …, s_d] → [n, out, s_1, …, s_d], on grids that have as many
-     * spacings as points from one period to the next.
+     * [n, groups·in, s_1, …] → [n, groups·out, s_1, …], on grids that have as
+     * many spacings as points from one period to the next.
      */
     torch::Tensor
     forward(const torch::Tensor &fields);
@@ -92,17 +99,21 @@ namespace neuraldeal
     resolved_modes(const std::vector<long> &sizes) const;
 
     /**
-     * Coefficients of @p kept modes, [K_d·K_1·…·K_{d−1}, n, in, 2], times the
-     * weights of these modes: [K_d·K_1·…·K_{d−1}, n, out, 2].
+     * Coefficients of @p kept modes, [K_d·K_1·…·K_{d−1}, n, groups·in, 2],
+     * times the weights of these modes:
+     * [K_d·K_1·…·K_{d−1}, n, groups·out, 2].
      */
     torch::Tensor
     multiply(const torch::Tensor     &coefficients,
              const std::vector<long> &kept) const;
 
-    const long              in_channels, out_channels;
+    const long              in_channels, out_channels, groups;
     const std::vector<long> modes;
 
-    /** [K_d, K_1, …, K_{d−1}, in, out, 2] with K_j = 2 m_j, K_d = m_d. */
+    /**
+     * [K_d, K_1, …, K_{d−1}, in, out, 2] with K_j = 2 m_j, K_d = m_d; several
+     * groups stand before `in`.
+     */
     torch::Tensor weights;
   };
 } // namespace neuraldeal

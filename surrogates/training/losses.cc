@@ -47,6 +47,39 @@ namespace neuraldeal
       return root(floored.masked_fill(
         floored <= double(std::numeric_limits<float>::min()), 1.));
     }
+
+
+
+    /** ‖x_i‖ of every member and sample, [m, n, c, …] → [m, n]. */
+    torch::Tensor
+    member_norms(const SquaredNorm &norm, const torch::Tensor &members)
+    {
+      return root(norm(members.flatten(0, 1)))
+        .reshape({members.size(0), members.size(1)});
+    }
+
+
+
+    /** 1/(m (m − 1)) Σ_ij ‖x_i − x_j‖ of every sample, [n]. */
+    torch::Tensor
+    mean_distance(const SquaredNorm &norm, const torch::Tensor &members)
+    {
+      const long m = members.size(0);
+      if (m < 2)
+        throw InputError("the program",
+                         "the number of members of an ensemble",
+                         std::to_string(m),
+                         "two or more");
+      // Every pair once: the double sum has it twice.
+      torch::Tensor sum;
+      for (long i = 0; i + 1 < m; ++i)
+        {
+          const auto distances =
+            member_norms(norm, members.slice(0, i + 1) - members[i]).sum(0);
+          sum = sum.defined() ? sum + distances : distances;
+        }
+      return sum * (2. / double(m * (m - 1)));
+    }
   } // namespace
 
 
@@ -133,27 +166,47 @@ namespace neuraldeal
                        const torch::Tensor &target,
                        const torch::Tensor &) const
   {
-    const long m     = prediction.size(0);
-    auto       shape = target.sizes().vec();
-    shape.insert(shape.begin(), m);
+    auto shape = target.sizes().vec();
+    shape.insert(shape.begin(), prediction.size(0));
     check_shape(prediction, shape);
-    if (m < 2)
-      throw InputError("the program",
-                       "the number of members in an energy score",
-                       std::to_string(m),
-                       "two or more");
-
-    // Every pair once: the double sum has it twice.
-    const auto distances = [this](const torch::Tensor &differences) {
-      return root(norm(differences.flatten(0, 1)))
-        .reshape({differences.size(0), differences.size(1)})
-        .sum(0);
-    };
-    auto score = distances(prediction - target) / double(m);
-    for (long i = 0; i + 1 < m; ++i)
-      score = score - distances(prediction.slice(0, i + 1) - prediction[i]) /
-                        double(m * (m - 1));
+    const auto score = member_norms(norm, prediction - target).mean(0) -
+                       0.5 * mean_distance(norm, prediction);
     return (score / reference(norm, floor, target)).mean();
+  }
+
+
+
+  EnsembleLoss::EnsembleLoss(const std::shared_ptr<const Loss> &loss,
+                             const SquaredNorm                 &norm,
+                             const double                       diversity,
+                             const double                       floor)
+    : loss(loss)
+    , norm(norm)
+    , diversity(diversity)
+    , floor(floor)
+  {}
+
+
+
+  torch::Tensor
+  EnsembleLoss::compute(const torch::Tensor &prediction,
+                        const torch::Tensor &target,
+                        const torch::Tensor &input) const
+  {
+    torch::Tensor sum;
+    for (const auto &member : prediction.unbind())
+      {
+        const auto value = loss->value(member, target, input);
+        sum              = sum.defined() ? sum + value : value;
+      }
+    const auto mean = sum / double(prediction.size(0));
+    if (diversity == 0.)
+      return mean;
+    // Each is one of the m that it is compared with.
+    const double share = 1. - 1. / double(prediction.size(0));
+    const auto   distances =
+      mean_distance(norm, prediction) / reference(norm, floor, target);
+    return mean - diversity * share * distances.mean();
   }
 
 

@@ -136,6 +136,44 @@ namespace neuraldeal
 
 
 
+  /**
+   * What the members x_i of an ensemble learn: the mean over them of another
+   * loss, less a reward of diversity,
+   *   1/m Σ_i loss(x_i, t) − λ/m² Σ_ij ‖x_i − x_j‖/max(‖t‖, δ).
+   * With λ = 0 members learn as if they were alone. Of the relative norm with
+   * λ = ½ this is the energy score of the m fields as a distribution (Gneiting
+   * and Raftery, equation 22), smallest where they divide that of the targets
+   * evenly: in one dimension at its quantiles (i − ½)/m. The fair form of
+   * EnergyScore is not for them: it takes members for random samples, and sends
+   * two of fixed ones to the quantiles 0 and 1. The prediction is
+   * [m, n, c, …].
+   */
+  class EnsembleLoss : public Loss
+  {
+  public:
+    /**
+     * @param loss of a member.
+     * @param norm, floor of the reward, as in RelativeNorm.
+     * @param diversity λ
+     */
+    EnsembleLoss(const std::shared_ptr<const Loss> &loss,
+                 const SquaredNorm                 &norm,
+                 const double                       diversity = 0,
+                 const double                       floor     = 1e-3);
+
+  private:
+    torch::Tensor
+    compute(const torch::Tensor &prediction,
+            const torch::Tensor &target,
+            const torch::Tensor &input) const override;
+
+    const std::shared_ptr<const Loss> loss;
+    const SquaredNorm                 norm;
+    const double                      diversity, floor;
+  };
+
+
+
   /** How far predictions are from solving their equations, in any shape. */
   using Residual = std::function<torch::Tensor(const torch::Tensor &prediction,
                                                const torch::Tensor &input)>;

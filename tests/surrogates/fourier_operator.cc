@@ -5,6 +5,8 @@
 #include <neuraldeal/surrogates/operators/fourier_operator.h>
 #include <torch/utils.h>
 
+#include <cmath>
+
 #include "test_tools.h"
 
 namespace
@@ -67,6 +69,97 @@ namespace
     EXPECT_LT(deviation(0., false), 1e-13);
     EXPECT_GT(deviation(0., true), 1e-3);
     EXPECT_GT(deviation(0.25, false), 1e-3);
+  }
+
+
+
+  // An ensemble in one pass is the operators one by one.
+  TEST(FourierOperator, MembersAreOperators)
+  {
+    const torch::NoGradGuard no_gradients;
+    constexpr long           members = 3;
+    for (const auto transform : {Transform::matrix_product, Transform::fft})
+      for (const bool shared_trunk : {false, true})
+        for (const bool mixing : {false, true})
+          {
+            FourierOperator::Parameters parameters;
+            parameters.width         = 4;
+            parameters.layers        = 2;
+            parameters.modes         = {2, 3};
+            parameters.padding       = 0;
+            parameters.mixing_layers = mixing;
+            parameters.transform     = transform;
+            const OperatorShape shape{2, 2, 2};
+            FourierOperator     single(shape, parameters);
+            parameters.members      = members;
+            parameters.shared_trunk = shared_trunk;
+            FourierOperator ensemble(shape, parameters);
+            single.to(torch::kFloat64);
+            ensemble.to(torch::kFloat64);
+            EXPECT_EQ(single.n_members(), 1);
+            EXPECT_EQ(ensemble.n_members(), members);
+
+            const auto v       = random_normal({2, 2, 6, 7}, 47);
+            const auto answers = ensemble.forward({v});
+            ASSERT_EQ(answers.sizes(),
+                      (std::vector<std::int64_t>{members, 2, 2, 6, 7}));
+            const auto own    = single.named_parameters();
+            const auto of_all = ensemble.named_parameters();
+            for (long i = 0; i < members; ++i)
+              {
+                for (const auto &item : of_all)
+                  {
+                    auto       mine   = own[item.key()];
+                    const auto theirs = item.value();
+                    // Groups stand before [in, out, 2] or [out, in], and are
+                    // side by side where all read the same.
+                    if (theirs.sizes() == mine.sizes())
+                      mine.copy_(theirs);
+                    else if (theirs.dim() == mine.dim())
+                      mine.copy_(theirs.chunk(members)[i]);
+                    else
+                      mine.copy_(theirs.select(theirs.dim() == 3 ? 0 : -4, i));
+                  }
+                EXPECT_LT(distance(single.forward({v}), answers[i]), 1e-13);
+              }
+            EXPECT_GT(distance(answers[0], answers[1]), 1e-3);
+          }
+  }
+
+
+
+  TEST(FourierOperator, DropoutTakesWholeChannels)
+  {
+    const torch::NoGradGuard    no_gradients;
+    FourierOperator::Parameters parameters;
+    parameters.width         = 1;
+    parameters.layers        = 1;
+    parameters.modes         = {2};
+    parameters.mixing_layers = false;
+    parameters.dropout       = 0.3;
+    torch::manual_seed(2);
+    FourierOperator network({1, 1, 1}, parameters);
+    network.to(torch::kFloat64);
+    constexpr long n = 2000;
+    const auto     v = random_normal({1, 1, 8}, 48).expand({n, 1, 8});
+    network.train();
+    const auto answers = network.forward({v}).squeeze(1);
+    const auto are_constant =
+      (answers - answers.select(1, 0).unsqueeze(1)).abs().amax(1).lt(1e-14);
+    // Four standard deviations of a binomial number
+    EXPECT_NEAR(are_constant.to(torch::kFloat64).mean().item<double>(),
+                0.3,
+                4. * std::sqrt(0.3 * 0.7 / n));
+    const auto others = answers.index({are_constant.logical_not()});
+    EXPECT_LT(distance(others, others[0].expand_as(others)), 1e-13);
+
+    // What remains is as much larger as there is less of it.
+    network.eval();
+    const auto whole = network.forward({v});
+    EXPECT_LT(distance(whole, whole.slice(0, 0, 1).expand_as(whole)), 1e-13);
+    auto weight = network.named_parameters()["projection_in.weight"];
+    weight.div_(0.7);
+    EXPECT_LT(distance(network.forward({v}).squeeze(1)[0], others[0]), 1e-13);
   }
 
 

@@ -376,6 +376,58 @@ namespace
 
 
 
+  TEST(EnsembleLoss, BetweenMembersAloneAndTheirDistribution)
+  {
+    const auto x = random_normal({4, 3, 2, 5}, 27),
+               t = random_normal({3, 2, 5}, 28);
+    LossContext context;
+    context.mass                      = spd(5, 29);
+    const SquaredNorm           norm  = quadratic_form(context.mass);
+    const std::shared_ptr<Loss> alone = std::make_shared<RelativeNorm>(norm);
+
+    double mean = 0, distances = 0;
+    for (long i = 0; i < 4; ++i)
+      {
+        mean += number(alone->value(x[i], t)) / 4.;
+        for (long j = 0; j < 4; ++j)
+          distances +=
+            number((norm(x[i] - x[j]).sqrt() / norm(t).sqrt()).mean()) / 16.;
+      }
+    EXPECT_NEAR(number(EnsembleLoss(alone, norm).value(x, t)), mean, 1e-13);
+    const EnsembleLoss rewarded(alone, norm, 0.2);
+    EXPECT_NEAR(number(rewarded.value(x, t)), mean - 0.2 * distances, 1e-13);
+    check_gradient(rewarded, x, t);
+
+    // In one dimension the quantiles 1/8, 3/8, 5/8 and 7/8 of the targets
+    // cannot be improved (the floor has all of them weigh the same), but with
+    // the reward of the fair score.
+    const auto targets =
+      torch::arange(800, torch::kFloat64).reshape({800, 1, 1});
+    const auto quantiles =
+      torch::tensor({99.5, 299.5, 499.5, 699.5}, torch::kFloat64);
+    const double floor  = 1e3;
+    const auto absolute = std::make_shared<RelativeNorm>(mean_square(), floor);
+    const auto slope    = [&](const double diversity) {
+      const auto members = quantiles.clone().requires_grad_(true);
+      EnsembleLoss(absolute, mean_square(), diversity, floor)
+        .value(members.reshape({4, 1, 1, 1}).expand({4, 800, 1, 1}), targets)
+        .backward();
+      return number(members.grad().abs().max());
+    };
+    EXPECT_LT(slope(0.5), 1e-12 * slope(0.));
+    EXPECT_GT(slope(0.5 * 4. / 3.), 0.1 * slope(0.));
+
+    // One member has nobody to differ from.
+    EXPECT_NEAR(number(EnsembleLoss(alone, norm).value(x.slice(0, 0, 1), t)),
+                number(alone->value(x[0], t)),
+                1e-13);
+    expect_sentence(message_of<InputError>(
+                      [&]() { rewarded.value(x.slice(0, 0, 1), t); }),
+                    {"members", "1", "two or more"});
+  }
+
+
+
   // Targets and two members are points on a circle, of one norm therefore,
   // with normally distributed angles. The score is smallest where members are
   // distributed as targets are. (An unfair one would be so at less spread.)
