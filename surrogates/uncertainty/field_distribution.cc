@@ -1,0 +1,39 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/uncertainty/field_distribution.h>
+
+#include <cmath>
+
+namespace neuraldeal
+{
+  torch::Tensor
+  FieldDistribution::pointwise_variance() const
+  {
+    torch::Tensor result = variance;
+    if (factor.defined())
+      {
+        const auto common = factor.square().sum(0);
+        result            = result.defined() ? result + common : common;
+      }
+    return result.defined() ? result : torch::zeros_like(mean);
+  }
+
+
+
+  FieldDistribution
+  FieldDistribution::of_samples(const torch::Tensor &samples)
+  {
+    const long m = samples.size(0);
+    if (m < 2)
+      throw InputError("the program",
+                       "the number of samples of a distribution",
+                       std::to_string(m),
+                       "two or more");
+    FieldDistribution result;
+    result.mean   = samples.mean(0);
+    result.factor = (samples - result.mean) / std::sqrt(double(m - 1));
+    return result;
+  }
+} // namespace neuraldeal

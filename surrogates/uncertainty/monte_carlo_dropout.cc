@@ -1,0 +1,120 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <ATen/core/Generator.h>
+#include <neuraldeal/surrogates/uncertainty/monte_carlo_dropout.h>
+#include <torch/utils.h>
+
+#include <mutex>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    constexpr const char *name = "dropout";
+
+    /** LibTorch's random numbers from @p seed on; afterwards as before. */
+    class SeededNumbers
+    {
+    public:
+      SeededNumbers(const torch::Device &device, const std::uint64_t seed)
+        : generator(at::globalContext().defaultGenerator(device))
+      {
+        const std::lock_guard<std::mutex> lock(generator.mutex());
+        state = generator.get_state();
+        generator.set_current_seed(seed);
+      }
+
+      ~SeededNumbers()
+      {
+        const std::lock_guard<std::mutex> lock(generator.mutex());
+        generator.set_state(state);
+      }
+
+    private:
+      at::Generator generator;
+      torch::Tensor state;
+    };
+  } // namespace
+
+
+
+  MonteCarloDropout::MonteCarloDropout(const Parameters &parameters)
+    : chosen(parameters)
+  {}
+
+
+
+  void
+  MonteCarloDropout::fit(const Task &task)
+  {
+    auto parameters       = task.parameters;
+    parameters["dropout"] = chosen.dropout;
+    model                 = train_operator(task,
+                           parameters,
+                           std::make_shared<RelativeNorm>(task.norm),
+                           task.options.seed);
+  }
+
+
+
+  FieldDistribution
+  MonteCarloDropout::predict(const OperatorData &data) const
+  {
+    const torch::NoGradGuard   no_gradients;
+    const SeededNumbers        numbers(data.input.fields.device(), 1);
+    std::vector<torch::Tensor> samples;
+    model->train();
+    for (long i = 0; i < chosen.samples; ++i)
+      samples.push_back(model->forward(data));
+    model->eval();
+    return FieldDistribution::of_samples(torch::stack(samples));
+  }
+
+
+
+  void
+  MonteCarloDropout::save(ModelFile &file) const
+  {
+    file.metadata["uncertainty"] = {{"method", name}};
+    model->save(file);
+  }
+
+
+
+  void
+  MonteCarloDropout::load(const ModelFile &file)
+  {
+    if (file.get<nlohmann::json>("uncertainty").value("method", "") != name)
+      throw FileError(file.filename,
+                      std::string("its uncertainty is not that of the method "
+                                  "'") +
+                        name + "'");
+    model = OperatorModel::load(file);
+    model->eval();
+  }
+
+
+
+  void
+  MonteCarloDropout::to(const torch::TensorOptions &options)
+  {
+    model->to(options.device(), options.dtype().toScalarType());
+  }
+
+
+
+  void
+  MonteCarloDropout::register_type()
+  {
+    static const ProbabilisticOperatorRegistry::Registration registration(
+      name,
+      "Channels or attention that are dropped at random in answers as well.",
+      {{"dropout", 0.1, 0.001, 0.9, "Fraction that is dropped."},
+       {"samples", 30, 2, 10000, "Number of answers of which one is made."}},
+      [](const nlohmann::json &given) {
+        return std::make_unique<MonteCarloDropout>(
+          Parameters{given["dropout"], given["samples"]});
+      });
+  }
+} // namespace neuraldeal

@@ -1,0 +1,60 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/uncertainty/monte_carlo_dropout.h>
+#include <neuraldeal/surrogates/uncertainty/operator_ensemble.h>
+#include <neuraldeal/surrogates/uncertainty/probabilistic_operator.h>
+
+namespace neuraldeal
+{
+  void
+  register_probabilistic_operators()
+  {
+    MonteCarloDropout::register_type();
+    OperatorEnsemble::register_type();
+  }
+
+
+
+  std::unique_ptr<ProbabilisticOperator>
+  make_probabilistic_operator(const std::string    &name,
+                              const nlohmann::json &parameters,
+                              const std::string    &source)
+  {
+    register_probabilistic_operators();
+    const auto &entry =
+      ProbabilisticOperatorRegistry::find(source, "uncertainty", name);
+    return entry.factory(
+      complete_parameters(entry.parameters, parameters, source));
+  }
+
+
+
+  std::shared_ptr<OperatorModel>
+  train_operator(const ProbabilisticOperator::Task &task,
+                 const nlohmann::json              &parameters,
+                 const std::shared_ptr<const Loss> &loss,
+                 const std::uint64_t                seed)
+  {
+    const auto model =
+      std::make_shared<OperatorModel>(task.type,
+                                      task.shape,
+                                      parameters,
+                                      task.training.prior.defined(),
+                                      task.source,
+                                      seed);
+    const auto options = task.training.target.options();
+    model->to(options.device(), options.dtype().toScalarType());
+    model->set_scales(task.training);
+    if (task.factor.defined())
+      model->set_factor(task.factor);
+    auto choices = task.options;
+    choices.seed = seed;
+    Trainer trainer(model, task.training, {}, loss, task.symmetries, choices);
+    if (task.channel_symmetries.defined())
+      trainer.set_channel_symmetries(task.channel_symmetries);
+    trainer.run(false);
+    model->eval();
+    return model;
+  }
+} // namespace neuraldeal

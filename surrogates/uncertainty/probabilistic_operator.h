@@ -1,0 +1,101 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_uncertainty_probabilistic_operator_h
+#define neuraldeal_surrogates_uncertainty_probabilistic_operator_h
+
+#include <neuraldeal/surrogates/operators/operator_model.h>
+#include <neuraldeal/surrogates/training/trainer.h>
+#include <neuraldeal/surrogates/uncertainty/field_distribution.h>
+
+#include <memory>
+#include <string>
+
+namespace neuraldeal
+{
+  /**
+   * A neural operator that answers with a distribution of fields: an operator
+   * (any of OperatorRegistry) and a method by which it knows how sure it is.
+   *
+   * What a method says is its own opinion, of the network's error on inputs
+   * like those that it has been trained with. Held-out samples say how much it
+   * is worth (see calibrate() and scores).
+   */
+  class ProbabilisticOperator
+  {
+  public:
+    virtual ~ProbabilisticOperator() = default;
+
+    /** What an operator is built of and learns from. */
+    struct Task
+    {
+      std::string    type; ///< of the operator, as in make_operator()
+      nlohmann::json parameters = nlohmann::json::object();
+      OperatorShape  shape;
+      OperatorData   training; ///< on the device that works
+      torch::Tensor  factor;   ///< as in OperatorModel; may be undefined
+
+      /** As the Trainer takes them; may be undefined. */
+      torch::Tensor symmetries, channel_symmetries;
+
+      SquaredNorm         norm = mean_square(); ///< of errors
+      Trainer::Parameters options;              ///< with the seed of everything
+      std::string         source;               ///< for error messages
+    };
+
+    /** Train from scratch. */
+    virtual void
+    fit(const Task &task) = 0;
+
+    /** What is said of @p data, in its precision and on its device. */
+    virtual FieldDistribution
+    predict(const OperatorData &data) const = 0;
+
+    /** Put everything into @p file. */
+    virtual void
+    save(ModelFile &file) const = 0;
+
+    /** Restore what save() has written, on the CPU. */
+    virtual void
+    load(const ModelFile &file) = 0;
+
+    /** Move to the device of @p options, and to its type. */
+    virtual void
+    to(const torch::TensorOptions &options) = 0;
+  };
+
+  /** The methods there are. A factory takes complete parameters. */
+  using ProbabilisticOperatorFactory =
+    std::function<std::unique_ptr<ProbabilisticOperator>(
+      const nlohmann::json &parameters)>;
+  using ProbabilisticOperatorRegistry =
+    Registry<ProbabilisticOperator, ProbabilisticOperatorFactory>;
+
+  /** Register the methods of this library. */
+  void
+  register_probabilistic_operators();
+
+  /**
+   * Build the method called @p name.
+   * @param parameters overrides of its defaults.
+   * @param source where @p parameters come from, for error messages.
+   */
+  std::unique_ptr<ProbabilisticOperator>
+  make_probabilistic_operator(const std::string    &name,
+                              const nlohmann::json &parameters,
+                              const std::string    &source);
+
+  /**
+   * An operator as @p task says, trained by @p loss.
+   * @param parameters of the operator.
+   * @param shape in place of the task's.
+   * @param seed of weights and batches.
+   */
+  std::shared_ptr<OperatorModel>
+  train_operator(const ProbabilisticOperator::Task &task,
+                 const nlohmann::json              &parameters,
+                 const std::shared_ptr<const Loss> &loss,
+                 const std::uint64_t                seed);
+} // namespace neuraldeal
+
+#endif
