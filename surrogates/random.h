@@ -36,7 +36,8 @@ namespace neuraldeal
       check      = 4,
       splitting  = 5,
       training   = 6,
-      directions = 7
+      directions = 7,
+      scores     = 11
     };
 
     CounterRandom(const std::uint64_t seed,
