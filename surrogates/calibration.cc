@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/calibration.h>
 #include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/uncertainty/conformal.h>
 
 #include <algorithm>
 #include <cmath>
@@ -59,10 +60,10 @@ namespace neuraldeal
   samples_needed(const double confidence, const double significance)
   {
     // No violation among n has probability confidence^n; the conformal
-    // quantile needs (n + 1)·confidence ≤ n besides.
-    const double tail      = std::log(significance) / std::log(confidence);
-    const double conformal = confidence / (1. - confidence);
-    return std::ceil(std::max(tail, conformal) - 1e-9);
+    // quantile needs some besides.
+    const double tail = std::log(significance) / std::log(confidence);
+    return std::max<unsigned int>(std::ceil(tail - 1e-9),
+                                  conformal_samples_needed(confidence));
   }
 
 
@@ -144,14 +145,17 @@ namespace neuraldeal
     Calibration result;
     result.n_samples = sorted.size();
 
-    std::vector<double> ratios;
+    std::vector<double> errors, scores;
     for (const auto &sample : sorted)
-      ratios.push_back(sample.error == infinity ? infinity :
-                       sample.error == 0.       ? 0. :
-                                                  sample.error / sample.score);
-    std::sort(ratios.begin(), ratios.end());
-    const std::size_t rank = std::ceil((ratios.size() + 1) * confidence - 1e-9);
-    result.factor          = ratios[std::min(rank, ratios.size()) - 1];
+      {
+        errors.push_back(sample.error);
+        scores.push_back(sample.score);
+      }
+    result.factor = conformal_factor(torch::tensor(errors, torch::kFloat64),
+                                     torch::tensor(scores, torch::kFloat64),
+                                     confidence,
+                                     source)
+                      .factor.item<double>();
 
     bool to_the_end = false;
     for (const auto &start : sequences(sorted.size(), confidence, significance))

@@ -25,8 +25,7 @@ namespace neuraldeal
   {
     /**
      * error ≤ factor · score holds for a new input with the confidence
-     * asked for (split conformal prediction with normalised scores; Lei,
-     * G'Sell, Rinaldo, Tibshirani and Wasserman, JASA 113, 2018).
+     * asked for: the factor of conformal_factor().
      */
     double factor = 0;
 
