@@ -14,10 +14,26 @@ namespace neuraldeal
     torch::Tensor result = variance;
     if (factor.defined())
       {
-        const auto common = factor.square().sum(0);
+        const auto common = factor.square().sum(-1);
         result            = result.defined() ? result + common : common;
       }
     return result.defined() ? result : torch::zeros_like(mean);
+  }
+
+
+
+  FieldDistribution
+  FieldDistribution::flattened() const
+  {
+    FieldDistribution result;
+    result.mean  = mean.flatten(1);
+    const auto n = result.mean.size(0), n_values = result.mean.size(1);
+    result.factor   = factor.defined() ?
+                        factor.reshape({n, n_values, factor.size(-1)}) :
+                        torch::empty({n, n_values, 0}, mean.options());
+    result.variance = variance.defined() ? variance.reshape({n, n_values}) :
+                                           torch::zeros_like(result.mean);
+    return result;
   }
 
 
@@ -32,8 +48,9 @@ namespace neuraldeal
                        std::to_string(m),
                        "two or more");
     FieldDistribution result;
-    result.mean   = samples.mean(0);
-    result.factor = (samples - result.mean) / std::sqrt(double(m - 1));
+    result.mean = samples.mean(0);
+    result.factor =
+      (samples - result.mean).movedim(0, -1) / std::sqrt(double(m - 1));
     return result;
   }
 } // namespace neuraldeal

@@ -11,21 +11,29 @@ namespace neuraldeal
   /**
    * A normal distribution of fields for each of n inputs. Its covariance is
    * F Fᵀ + diag(v): what the errors of points have in common, in a few
-   * directions, and what each has by itself.
+   * directions, and what each has by itself. "…" are any dimensions: channels
+   * and points, or all N values.
    */
   struct FieldDistribution
   {
-    torch::Tensor mean;     ///< [n, c, …]
-    torch::Tensor factor;   ///< [k, n, c, …], the columns of F; or undefined
-    torch::Tensor variance; ///< [n, c, …], v; not defined where it is zero
+    torch::Tensor mean;     ///< [n, …]
+    torch::Tensor factor;   ///< F, [n, …, k] with k ≥ 0; or undefined
+    torch::Tensor variance; ///< v, [n, …]; or undefined
 
-    /** What it says of every point, [n, c, …]: the diagonal of F Fᵀ + v. */
+    /** What it says of every value, [n, …]: the diagonal of F Fᵀ + v. */
     torch::Tensor
     pointwise_variance() const;
 
     /**
+     * The same of fields without shape: [n, N], [n, N, k] and [n, N], with
+     * k = 0 and zeros in the place of what is undefined.
+     */
+    FieldDistribution
+    flattened() const;
+
+    /**
      * The distribution with the mean and the covariance of samples,
-     * [m, n, c, …] with m ≥ 2: F holds their deviations over √(m − 1).
+     * [m, n, …] with m ≥ 2: F holds their deviations over √(m − 1).
      */
     static FieldDistribution
     of_samples(const torch::Tensor &samples);

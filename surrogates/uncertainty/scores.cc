@@ -106,34 +106,40 @@ namespace neuraldeal::scores
       torch::Tensor determinant; ///< log det C, [n]
     };
 
-    void
-    check(const LowRankGaussian &prediction, const torch::Tensor &truth)
+    /** @p prediction without shape, if it has that of @p truth. */
+    FieldDistribution
+    flattened(const FieldDistribution &prediction, const torch::Tensor &truth)
     {
-      TORCH_CHECK(truth.dim() == 2 && truth.size(1) > 0,
+      TORCH_CHECK(truth.dim() > 1 && truth.numel() > 0,
                   "The true fields have the shape ",
                   truth.sizes(),
-                  "; expected is [n, N].");
+                  "; expected is [n, …].");
       check_shape(prediction.mean, truth.sizes(), "the mean");
-      check_shape(prediction.variance, truth.sizes(), "the variance");
-      TORCH_CHECK(prediction.factor.defined() && prediction.factor.dim() == 3,
-                  "The factor of a covariance needs the shape [n, N, k].");
-      check_shape(prediction.factor,
-                  {truth.size(0), truth.size(1), prediction.factor.size(2)},
-                  "the factor");
+      if (prediction.variance.defined())
+        check_shape(prediction.variance, truth.sizes(), "the variance");
+      if (prediction.factor.defined())
+        {
+          TORCH_CHECK(prediction.factor.dim() == truth.dim() + 1,
+                      "The factor of a covariance needs the shape [n, …, k].");
+          auto shape = truth.sizes().vec();
+          shape.push_back(prediction.factor.size(-1));
+          check_shape(prediction.factor, shape, "the factor");
+        }
+      return prediction.flattened();
     }
 
 
 
     Whitened
-    whiten(const LowRankGaussian &prediction, const torch::Tensor &truth)
+    whiten(const FieldDistribution &given, const torch::Tensor &truth)
     {
-      check(prediction, truth);
-      const auto variance  = as_double(prediction.variance);
+      const auto prediction = flattened(given, truth);
+      const auto variance   = as_double(prediction.variance);
       const auto d         = variance.masked_fill(variance <= 0., not_a_number);
       const auto deviation = d.sqrt().unsqueeze(2);
-      const auto r =
-        (as_double(truth) - as_double(prediction.mean)).unsqueeze(2) /
-        deviation;
+      const auto r = (as_double(truth.flatten(1)) - as_double(prediction.mean))
+                       .unsqueeze(2) /
+                     deviation;
       const auto g = as_double(prediction.factor) / deviation;
 
       // Samples with what is no number among them must neither stop the
@@ -280,21 +286,21 @@ namespace neuraldeal::scores
 
 
   torch::Tensor
-  field_likelihood(const LowRankGaussian &prediction,
-                   const torch::Tensor   &truth)
+  field_likelihood(const FieldDistribution &prediction,
+                   const torch::Tensor     &truth)
   {
     const auto whitened = whiten(prediction, truth);
-    return 0.5 * (double(truth.size(1)) * std::log(2. * M_PI) +
+    return 0.5 * (double(truth[0].numel()) * std::log(2. * M_PI) +
                   whitened.determinant + whitened.square);
   }
 
 
 
   torch::Tensor
-  field_chi_square(const LowRankGaussian &prediction,
-                   const torch::Tensor   &truth)
+  field_chi_square(const FieldDistribution &prediction,
+                   const torch::Tensor     &truth)
   {
-    return whiten(prediction, truth).square / double(truth.size(1));
+    return whiten(prediction, truth).square / double(truth[0].numel());
   }
 
 
@@ -310,17 +316,21 @@ namespace neuraldeal::scores
 
 
   SampledScore
-  energy_score(const LowRankGaussian &prediction,
-               const torch::Tensor   &truth,
-               const SquaredNorm     &norm,
-               const unsigned int     n_samples,
-               const std::uint64_t    seed)
+  energy_score(const FieldDistribution &given,
+               const torch::Tensor     &truth,
+               const SquaredNorm       &norm,
+               const unsigned int       n_samples,
+               const std::uint64_t      seed)
   {
-    check(prediction, truth);
+    const auto prediction = flattened(given, truth);
     TORCH_CHECK(n_samples > 1, n_samples, " samples are too few for a score.");
-    const long n = truth.size(0), n_values = truth.size(1),
-               k      = prediction.factor.size(2);
-    const auto offset = as_double(prediction.mean) - as_double(truth);
+    const long n = prediction.mean.size(0), n_values = prediction.mean.size(1),
+               k = prediction.factor.size(2);
+    const auto offset =
+      as_double(prediction.mean) - as_double(truth.flatten(1));
+    const auto like_truth = [&](const torch::Tensor &fields) {
+      return with_channels(fields.reshape(truth.sizes()));
+    };
     const auto factor = as_double(prediction.factor);
     // (The root of a negative number is none.)
     const auto deviation = as_double(prediction.variance).sqrt();
@@ -340,8 +350,8 @@ namespace neuraldeal::scores
         const auto draw =
           torch::bmm(factor, numbers.slice(1, 0, k).unsqueeze(2)).squeeze(2) +
           deviation * numbers.slice(1, k);
-        values[s] = lengths(norm, with_channels(offset + draw)) -
-                    lengths(norm, with_channels(draw)) / std::sqrt(2.);
+        values[s] = lengths(norm, like_truth(offset + draw)) -
+                    lengths(norm, like_truth(draw)) / std::sqrt(2.);
       }
     // (std(0) would take the number for the switch of another function.)
     const auto mean    = values.mean(0);

@@ -5,6 +5,7 @@
 #define neuraldeal_surrogates_uncertainty_scores_h
 
 #include <neuraldeal/surrogates/training/norms.h>
+#include <neuraldeal/surrogates/uncertainty/field_distribution.h>
 #include <torch/types.h>
 
 #include <cstdint>
@@ -101,27 +102,17 @@ namespace neuraldeal::scores
                const EnsembleForm   form);
 
   /**
-   * Gaussian fields with the covariance F Fᵀ + D, of low rank but for a
-   * diagonal D. All of [n, …], N values a field.
-   */
-  struct LowRankGaussian
-  {
-    torch::Tensor mean;     ///< [n, N]
-    torch::Tensor factor;   ///< F, [n, N, k] with k ≥ 0
-    torch::Tensor variance; ///< the diagonal of D, [n, N], positive
-  };
-
-  /**
-   * The negative log likelihood of whole fields,
+   * The negative log likelihood of whole fields with N values,
    *   ½ (N log 2π + log det C + (y − μ)ᵀ C⁻¹ (y − μ)),  C = F Fᵀ + D,
+   * where D = diag(v) has to be positive,
    * by the determinant lemma, det C = det D · det(I + Fᵀ D⁻¹ F), and as in
    * field_chi_square(). O(n N k²) operations, no matrix of size N.
-   * @param truth [n, N]
+   * @param truth [n, …]
    * @return [n]
    */
   torch::Tensor
-  field_likelihood(const LowRankGaussian &prediction,
-                   const torch::Tensor   &truth);
+  field_likelihood(const FieldDistribution &prediction,
+                   const torch::Tensor     &truth);
 
   /**
    * (y − μ)ᵀ C⁻¹ (y − μ)/N for every field, 1 in expectation (with variance
@@ -132,12 +123,12 @@ namespace neuraldeal::scores
    * w = (I + GᵀG)⁻¹ Gᵀ r, it equals the minimum |r − G w|² + |w|² of the
    * regularised least squares problem that w solves, which has no such
    * difference and takes errors of w in second order only.
-   * @param truth [n, N]
+   * @param truth [n, …]
    * @return [n]
    */
   torch::Tensor
-  field_chi_square(const LowRankGaussian &prediction,
-                   const torch::Tensor   &truth);
+  field_chi_square(const FieldDistribution &prediction,
+                   const torch::Tensor     &truth);
 
   /**
    * The mean of ((y − μ)/σ)² over the values of every sample: as
@@ -163,17 +154,17 @@ namespace neuraldeal::scores
    *   E‖x − y‖ − ½ E‖x − x'‖ = E‖μ − y + e‖ − E‖e‖/√2,  e ~ N(0, C),
    * since the difference of two independent draws is √2 e: no pairs are
    * needed, and one draw after the other is all that is kept.
-   * @param truth [n, N]
-   * @param norm of fields [n, 1, N].
+   * @param truth [n, c, …], or [n, N] for one channel.
+   * @param norm of fields [n, c, …]; those of one channel come as [n, 1, N].
    * @param n_samples two or more.
    * @param seed the draws for sample i are a function of seed and i alone.
    */
   SampledScore
-  energy_score(const LowRankGaussian &prediction,
-               const torch::Tensor   &truth,
-               const SquaredNorm     &norm,
-               const unsigned int     n_samples,
-               const std::uint64_t    seed);
+  energy_score(const FieldDistribution &prediction,
+               const torch::Tensor     &truth,
+               const SquaredNorm       &norm,
+               const unsigned int       n_samples,
+               const std::uint64_t      seed);
 
   /** What intervals were worth, each the mean over the values of a sample. */
   struct IntervalScores

@@ -59,7 +59,7 @@ namespace
               1e-14);
     for (long i = 0; i < 2; ++i)
       {
-        const auto F = distribution.factor.select(1, i).flatten(1).t();
+        const auto F = distribution.factor[i].flatten(0, 1);
         const auto X = (samples - samples.mean(0)).select(1, i).flatten(1);
         EXPECT_LT(distance(torch::mm(F, F.t()), torch::mm(X.t(), X) / 5.),
                   1e-14);
@@ -78,6 +78,12 @@ namespace
     EXPECT_LT(distance(with_own.pointwise_variance(), with_own.variance),
               1e-14);
     with_own.variance = torch::Tensor();
+    const auto flat   = with_own.flattened();
+    EXPECT_EQ(flat.factor.sizes(), (std::vector<std::int64_t>{2, 5, 0}));
+    EXPECT_EQ(flat.variance.sizes(), (std::vector<std::int64_t>{2, 5}));
+    EXPECT_LT(distance(distribution.flattened().pointwise_variance(),
+                       samples.var(0).flatten(1)),
+              1e-14);
     EXPECT_EQ(number(with_own.pointwise_variance().abs().max()), 0.);
   }
 
@@ -141,7 +147,7 @@ namespace
         method->fit(make_task(data, 60));
         const auto inside = method->predict(fresh);
         EXPECT_EQ(inside.mean.sizes(), fresh.target.sizes());
-        EXPECT_EQ(inside.factor.size(0), 4);
+        EXPECT_EQ(inside.factor.size(-1), 4);
         EXPECT_LT(number((inside.mean - fresh.target).norm() /
                          fresh.target.norm()),
                   0.3)
@@ -201,7 +207,7 @@ namespace
       make_probabilistic_operator("deep ensemble", {{"members", 3}}, "test");
     ensemble->fit(task);
     const auto said = ensemble->predict(task.training);
-    EXPECT_EQ(said.factor.size(0), 3);
+    EXPECT_EQ(said.factor.size(-1), 3);
     EXPECT_GT(spread(said), 1e-6);
     ModelFile file;
     ensemble->save(file);

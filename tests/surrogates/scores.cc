@@ -16,7 +16,6 @@ namespace
   using namespace neuraldeal;
   using namespace neuraldeal::tests;
   using scores::EnsembleForm;
-  using scores::LowRankGaussian;
 
   constexpr double infinity     = std::numeric_limits<double>::infinity();
   constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
@@ -53,7 +52,7 @@ namespace
     return 0.5 * std::erfc(-z / std::sqrt(2.));
   }
 
-  LowRankGaussian
+  FieldDistribution
   random_gaussian(const long          n,
                   const long          n_values,
                   const long          k,
@@ -285,11 +284,11 @@ namespace
   TEST(EnergyScore, OfSampledGaussians)
   {
     // numbers: the CRPS with the variance of both parts
-    const LowRankGaussian one{numbers({0.3, 0.3}).reshape({2, 1}),
-                              numbers({0.5, 1., 0.5, 1.}).reshape({2, 1, 2}),
-                              numbers({0.75, 0.75}).reshape({2, 1})};
-    const auto            truth = numbers({0.3, 2.}).reshape({2, 1});
-    const auto            exact =
+    const FieldDistribution one{numbers({0.3, 0.3}).reshape({2, 1}),
+                                numbers({0.5, 1., 0.5, 1.}).reshape({2, 1, 2}),
+                                numbers({0.75, 0.75}).reshape({2, 1})};
+    const auto              truth = numbers({0.3, 2.}).reshape({2, 1});
+    const auto              exact =
       scores::gaussian_crps(one.mean,
                             torch::full({2, 1}, std::sqrt(2.), torch::kFloat64),
                             truth)
@@ -304,11 +303,12 @@ namespace
 
     // fields of independent values around their truth: E|e| (1 − 1/√2), with
     // √2 Γ((N + 1)/2)/Γ(N/2) for the length of N of them
-    const long            n_values = 5;
-    const LowRankGaussian five{torch::ones({1, n_values}, torch::kFloat64),
-                               torch::zeros({1, n_values, 0}, torch::kFloat64),
-                               torch::full({1, n_values}, 4., torch::kFloat64)};
-    const auto            field =
+    const long              n_values = 5;
+    const FieldDistribution five{
+      torch::ones({1, n_values}, torch::kFloat64),
+      torch::zeros({1, n_values, 0}, torch::kFloat64),
+      torch::full({1, n_values}, 4., torch::kFloat64)};
+    const auto field =
       scores::energy_score(five,
                            five.mean,
                            quadratic_form(
@@ -333,9 +333,9 @@ namespace
       score.value,
       scores::energy_score(prediction, truth, mean_square(), 50, 7).value));
     // those of a sample do not depend on the others
-    const LowRankGaussian first{prediction.mean.slice(0, 0, 1),
-                                prediction.factor.slice(0, 0, 1),
-                                prediction.variance.slice(0, 0, 1)};
+    const FieldDistribution first{prediction.mean.slice(0, 0, 1),
+                                  prediction.factor.slice(0, 0, 1),
+                                  prediction.variance.slice(0, 0, 1)};
     EXPECT_NEAR(
       scores::energy_score(first, truth.slice(0, 0, 1), mean_square(), 50, 7)
         .value.item<double>(),
@@ -418,10 +418,10 @@ namespace
   {
     const double d = 0.01, s = 1e8, a = 1.5e8;
     const auto   u = numbers({0.6, 0.8, 0.}), v = numbers({0., 0., 0.1});
-    const LowRankGaussian prediction{torch::zeros({1, 3}, torch::kFloat64),
-                                     (s * u).reshape({1, 3, 1}),
-                                     torch::full({1, 3}, d, torch::kFloat64)};
-    const auto            truth = (a * u + v).unsqueeze(0);
+    const FieldDistribution prediction{torch::zeros({1, 3}, torch::kFloat64),
+                                       (s * u).reshape({1, 3, 1}),
+                                       torch::full({1, 3}, d, torch::kFloat64)};
+    const auto              truth = (a * u + v).unsqueeze(0);
     EXPECT_NEAR(scores::field_chi_square(prediction, truth).item<double>(),
                 (2.25 + 1.) / 3.,
                 1e-6);
@@ -437,12 +437,12 @@ namespace
   // 2/N each; points taken by themselves have it with more spread.
   TEST(FieldChiSquare, OfTheTruthsOwnDistributionIsOne)
   {
-    const long            n = 4000, n_values = 20, k = 3;
-    const auto            one = random_gaussian(1, n_values, k, 600);
-    const LowRankGaussian prediction{one.mean.repeat({n, 1}),
-                                     one.factor.repeat({n, 1, 1}),
-                                     one.variance.repeat({n, 1})};
-    const auto            truth =
+    const long              n = 4000, n_values = 20, k = 3;
+    const auto              one = random_gaussian(1, n_values, k, 600);
+    const FieldDistribution prediction{one.mean.repeat({n, 1}),
+                                       one.factor.repeat({n, 1, 1}),
+                                       one.variance.repeat({n, 1})};
+    const auto              truth =
       prediction.mean +
       torch::bmm(prediction.factor, random_normal({n, k, 1}, 610)).squeeze(2) +
       prediction.variance.sqrt() * random_normal({n, n_values}, 611);
@@ -703,8 +703,8 @@ namespace
           energy);
       }
 
-    const LowRankGaussian prediction{m, random_normal({3, 4, 2}, 904), s};
-    using Field = std::function<torch::Tensor(const LowRankGaussian &,
+    const FieldDistribution prediction{m, random_normal({3, 4, 2}, 904), s};
+    using Field = std::function<torch::Tensor(const FieldDistribution &,
                                               const torch::Tensor &)>;
     for (const Field &score :
          {Field(scores::field_likelihood),
