@@ -151,6 +151,39 @@ namespace neuraldeal::compat
     return torch::matmul(torch::dropout(weights, dropout, dropout > 0.), value);
   }
 
+  /**
+   * While it lives, what this thread computes can be differentiated twice:
+   * attention in one kernel has derivatives of first order only.
+   */
+  class TwiceDifferentiable
+  {
+  public:
+    TwiceDifferentiable()
+      : before(active())
+    {
+      active() = true;
+    }
+
+    ~TwiceDifferentiable()
+    {
+      active() = before;
+    }
+
+    TwiceDifferentiable(const TwiceDifferentiable &) = delete;
+    TwiceDifferentiable &
+    operator=(const TwiceDifferentiable &) = delete;
+
+    static bool &
+    active()
+    {
+      static thread_local bool value = false;
+      return value;
+    }
+
+  private:
+    const bool before;
+  };
+
   /** The same in one kernel, from LibTorch 2.0 on. */
   inline torch::Tensor
   scaled_dot_product_attention(const torch::Tensor &query,
@@ -159,10 +192,10 @@ namespace neuraldeal::compat
                                const double         dropout = 0.)
   {
 #if TORCH_VERSION_MAJOR >= 2
-    return at::scaled_dot_product_attention(query, key, value, {}, dropout);
-#else
-    return composed_attention(query, key, value, dropout);
+    if (!TwiceDifferentiable::active())
+      return at::scaled_dot_product_attention(query, key, value, {}, dropout);
 #endif
+    return composed_attention(query, key, value, dropout);
   }
 } // namespace neuraldeal::compat
 
