@@ -3,6 +3,7 @@
 
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/operators/feature_layers.h>
+#include <neuraldeal/surrogates/operators/layer_observer.h>
 
 #include <cmath>
 
@@ -26,9 +27,12 @@ namespace neuraldeal
   torch::Tensor
   FeatureLinear::forward(const torch::Tensor &rows)
   {
-    if (bias.defined())
-      return at::linear(rows, weight, bias);
-    return at::linear(rows, weight);
+    const auto result = bias.defined() ? at::linear(rows, weight, bias) :
+                                         at::linear(rows, weight);
+    if (auto *const observer = LayerObserver::current())
+      observer->layers.push_back(
+        {ObservedLayer::Kind::features_last, weight, bias, rows, result});
+    return result;
   }
 
 

@@ -1,12 +1,31 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/operators/layer_observer.h>
 #include <neuraldeal/surrogates/operators/pointwise.h>
 
 #include <cmath>
 
 namespace neuraldeal
 {
+  namespace
+  {
+    /** One map for all rows; groups of them are nobody's linear layer. */
+    void
+    observe(const torch::Tensor &weight,
+            const torch::Tensor &bias,
+            const torch::Tensor &input,
+            const torch::Tensor &output)
+    {
+      auto *const observer = LayerObserver::current();
+      if (observer && weight.dim() == 2)
+        observer->layers.push_back(
+          {ObservedLayer::Kind::channels_first, weight, bias, input, output});
+    }
+  } // namespace
+
+
+
   PointwiseLinear::PointwiseLinear(const long in_channels,
                                    const long out_channels,
                                    const long groups)
@@ -62,10 +81,10 @@ namespace neuraldeal
     const auto x     = rows(fields);
     auto       shape = fields.sizes().vec();
     shape[1]         = groups * weight.size(-2);
-    return torch::baddbmm(bias_of_rows(x.size(0)),
-                          weights_of_rows(x.size(0)),
-                          x)
-      .reshape(shape);
+    const auto result =
+      torch::baddbmm(bias_of_rows(x.size(0)), weights_of_rows(x.size(0)), x);
+    observe(weight, bias, x, result);
+    return result.reshape(shape);
   }
 
 
@@ -82,6 +101,7 @@ namespace neuraldeal
       start.baddbmm_(weights, x);
     else
       start = torch::baddbmm(start, weights, x);
+    observe(weight, bias, x, start);
     return start.reshape(sum.sizes());
   }
 } // namespace neuraldeal

@@ -1,6 +1,7 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/operators/layer_observer.h>
 #include <neuraldeal/surrogates/operators/spectral_convolution.h>
 #include <torch/fft.h>
 #include <torch/nn/init.h>
@@ -198,6 +199,15 @@ namespace neuraldeal
     {
       return z.transpose(1, 2).reshape({-1, z.size(1), 2});
     }
+
+
+
+    /** Who observes a convolution; groups of them are nobody's layer. */
+    LayerObserver *
+    observer_of(const long groups)
+    {
+      return groups == 1 ? LayerObserver::current() : nullptr;
+    }
   } // namespace
 
 
@@ -243,6 +253,27 @@ namespace neuraldeal
 
 
   torch::Tensor
+  SpectralConvolution::numbers_of(const std::vector<long> &kept) const
+  {
+    const long d      = modes.size();
+    auto       result = torch::zeros({1}, torch::kInt64);
+    // The order of the weights: the last direction is the slowest.
+    for (long j = d - 1; j >= 0; --j)
+      {
+        const bool is_last = j == d - 1;
+        const long n_modes = is_last ? modes[j] : 2 * modes[j];
+        const long begin   = is_last ? 0 : modes[j] - kept[j];
+        const long end     = is_last ? kept[j] : modes[j] + kept[j];
+        result             = (result.unsqueeze(1) * n_modes +
+                  torch::arange(begin, end, torch::kInt64))
+                   .flatten();
+      }
+    return result;
+  }
+
+
+
+  torch::Tensor
   SpectralConvolution::multiply(const torch::Tensor     &coefficients,
                                 const std::vector<long> &kept) const
   {
@@ -266,11 +297,19 @@ namespace neuraldeal
         .reshape({n_modes, groups, 2, n, out_channels, 2});
     const auto x = products.select(2, 0), y = products.select(2, 1);
     // [modes, groups, n, out, 2] → [modes, n, groups·out, 2]
-    return torch::stack({x.select(-1, 0) - y.select(-1, 1),
-                         x.select(-1, 1) + y.select(-1, 0)},
-                        -1)
-      .transpose(1, 2)
-      .reshape({n_modes, n, groups * out_channels, 2});
+    const auto result = torch::stack({x.select(-1, 0) - y.select(-1, 1),
+                                      x.select(-1, 1) + y.select(-1, 0)},
+                                     -1)
+                          .transpose(1, 2)
+                          .reshape({n_modes, n, groups * out_channels, 2});
+    if (auto *const observer = observer_of(groups))
+      observer->layers.push_back({ObservedLayer::Kind::spectral,
+                                  weights,
+                                  {},
+                                  coefficients,
+                                  result,
+                                  numbers_of(kept)});
+    return result;
   }
 
 
@@ -351,7 +390,10 @@ namespace neuraldeal
       {
         TORCH_INTERNAL_ASSERT(
           std::equal(sizes.begin(), sizes.end(), periods.begin()));
-        return forward_by_fft(fields, kept);
+        const auto result = forward_by_fft(fields, kept);
+        if (auto *const observer = observer_of(groups))
+          observer->layers.back().field = result;
+        return result;
       }
 
     const auto z = multiply(
@@ -359,8 +401,11 @@ namespace neuraldeal
       kept);
     auto shape = fields.sizes().vec();
     shape[1]   = groups * out_channels;
-    return synthesise(z.reshape({z.size(0), -1, 2}), sizes, periods)
-      .reshape(shape);
+    const auto result =
+      synthesise(z.reshape({z.size(0), -1, 2}), sizes, periods).reshape(shape);
+    if (auto *const observer = observer_of(groups))
+      observer->layers.back().field = result;
+    return result;
   }
 
 

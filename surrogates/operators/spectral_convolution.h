@@ -98,6 +98,10 @@ namespace neuraldeal
     std::vector<long>
     resolved_modes(const std::vector<long> &sizes) const;
 
+    /** Where the weights of @p kept modes stand among those of all, [K]. */
+    torch::Tensor
+    numbers_of(const std::vector<long> &kept) const;
+
     /**
      * Coefficients of @p kept modes, [K_d·K_1·…·K_{d−1}, n, groups·in, 2],
      * times the weights of these modes:
