@@ -1,0 +1,128 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/uncertainty/curvature.h>
+
+namespace neuraldeal
+{
+  void
+  FullCurvature::fit(const GaussNewton &H)
+  {
+    matrix = H.dense();
+  }
+
+
+
+  void
+  FullCurvature::set_scales(const torch::Tensor &prior_precision,
+                            const double         beta)
+  {
+    factor = compat::cholesky(beta * matrix + torch::diag(prior_precision));
+  }
+
+
+
+  double
+  FullCurvature::log_determinant() const
+  {
+    return 2. * factor.diagonal().log().sum().item<double>();
+  }
+
+
+
+  torch::Tensor
+  FullCurvature::variances() const
+  {
+    return torch::cholesky_inverse(factor).diagonal().contiguous();
+  }
+
+
+
+  torch::Tensor
+  FullCurvature::multiply(const torch::Tensor &vectors) const
+  {
+    return torch::cholesky_solve(vectors, factor);
+  }
+
+
+
+  torch::Tensor
+  FullCurvature::multiply_root(const torch::Tensor &vectors) const
+  {
+    return at::linalg_solve_triangular(factor.t(), vectors, true);
+  }
+
+
+
+  torch::Tensor
+  FullCurvature::curvature_product(const torch::Tensor &vectors) const
+  {
+    return torch::mm(matrix, vectors);
+  }
+
+
+
+  DiagonalCurvature::DiagonalCurvature(const long          n_draws,
+                                       const std::uint64_t seed)
+    : n_draws(n_draws)
+    , seed(seed)
+  {}
+
+
+
+  void
+  DiagonalCurvature::fit(const GaussNewton &H)
+  {
+    diagonal = H.diagonal(n_draws, seed);
+  }
+
+
+
+  void
+  DiagonalCurvature::set_scales(const torch::Tensor &prior_precision,
+                                const double         beta)
+  {
+    precision = beta * diagonal + prior_precision;
+  }
+
+
+
+  double
+  DiagonalCurvature::log_determinant() const
+  {
+    return precision.log().sum().item<double>();
+  }
+
+
+
+  torch::Tensor
+  DiagonalCurvature::variances() const
+  {
+    return 1. / precision;
+  }
+
+
+
+  torch::Tensor
+  DiagonalCurvature::multiply(const torch::Tensor &vectors) const
+  {
+    return vectors / precision.unsqueeze(1);
+  }
+
+
+
+  torch::Tensor
+  DiagonalCurvature::multiply_root(const torch::Tensor &vectors) const
+  {
+    return vectors / precision.sqrt().unsqueeze(1);
+  }
+
+
+
+  torch::Tensor
+  DiagonalCurvature::curvature_product(const torch::Tensor &vectors) const
+  {
+    return vectors * diagonal.unsqueeze(1);
+  }
+} // namespace neuraldeal
