@@ -4,8 +4,26 @@
 #include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/uncertainty/curvature.h>
 
+#include <stdexcept>
+
 namespace neuraldeal
 {
+  torch::Tensor
+  Curvature::find(const State             &state,
+                  const std::string       &name,
+                  const std::vector<long> &sizes)
+  {
+    const auto &result = state.at(name);
+    bool        fits   = result.dim() == long(sizes.size());
+    for (std::size_t i = 0; fits && i < sizes.size(); ++i)
+      fits = sizes[i] < 0 || result.size(i) == sizes[i];
+    if (!fits)
+      throw std::out_of_range(name);
+    return result;
+  }
+
+
+
   void
   FullCurvature::fit(const GaussNewton &H)
   {
@@ -124,5 +142,38 @@ namespace neuraldeal
   DiagonalCurvature::curvature_product(const torch::Tensor &vectors) const
   {
     return vectors * diagonal.unsqueeze(1);
+  }
+
+
+
+  Curvature::State
+  FullCurvature::state() const
+  {
+    return {{"matrix", matrix}};
+  }
+
+
+
+  void
+  FullCurvature::set_state(const State &state, const WeightSelection &weights)
+  {
+    matrix = find(state, "matrix", {weights.size(), weights.size()});
+  }
+
+
+
+  Curvature::State
+  DiagonalCurvature::state() const
+  {
+    return {{"diagonal", diagonal}};
+  }
+
+
+
+  void
+  DiagonalCurvature::set_state(const State           &state,
+                               const WeightSelection &weights)
+  {
+    diagonal = find(state, "diagonal", {weights.size()});
   }
 } // namespace neuraldeal

@@ -6,6 +6,7 @@
 
 #include <neuraldeal/surrogates/uncertainty/gauss_newton.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,6 +54,29 @@ namespace neuraldeal
     /** H V as this form has it, [P, k] → [P, k]. */
     virtual torch::Tensor
     curvature_product(const torch::Tensor &vectors) const = 0;
+
+    /** Real tensors by name. */
+    using State = std::map<std::string, torch::Tensor>;
+
+    /** What fit() has found. */
+    virtual State
+    state() const = 0;
+
+    /**
+     * Take what state() has given.
+     * @param weights those that it is about.
+     * @throw std::out_of_range where something is missing, or is of another
+     * size.
+     */
+    virtual void
+    set_state(const State &state, const WeightSelection &weights) = 0;
+
+  protected:
+    /** The tensor called @p name, of these @p sizes; −1 is any. */
+    static torch::Tensor
+    find(const State             &state,
+         const std::string       &name,
+         const std::vector<long> &sizes);
   };
 
 
@@ -82,6 +106,12 @@ namespace neuraldeal
 
     torch::Tensor
     curvature_product(const torch::Tensor &vectors) const override;
+
+    State
+    state() const override;
+
+    void
+    set_state(const State &state, const WeightSelection &weights) override;
 
   private:
     torch::Tensor matrix, factor; ///< H and Cholesky's factor of Σ⁻¹
@@ -116,6 +146,12 @@ namespace neuraldeal
 
     torch::Tensor
     curvature_product(const torch::Tensor &vectors) const override;
+
+    State
+    state() const override;
+
+    void
+    set_state(const State &state, const WeightSelection &weights) override;
 
   private:
     const long          n_draws;
@@ -161,6 +197,12 @@ namespace neuraldeal
 
     torch::Tensor
     curvature_product(const torch::Tensor &vectors) const override;
+
+    State
+    state() const override;
+
+    void
+    set_state(const State &state, const WeightSelection &weights) override;
 
   private:
     const long          rank;

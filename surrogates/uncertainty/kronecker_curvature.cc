@@ -9,6 +9,8 @@
 
 #include <map>
 #include <set>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace neuraldeal
@@ -278,8 +280,8 @@ namespace neuraldeal
       block.is_complex        = row_factor.is_complex();
       const auto [rows, U]    = compat::symmetric_eigen(row_factor);
       const auto [columns, V] = compat::symmetric_eigen(column_factor);
-      block.row_vectors       = U;
-      block.column_vectors    = V;
+      block.row_vectors       = U.contiguous();
+      block.column_vectors    = V.contiguous();
       block.curvature         = (block.is_complex ? 0.5 : 1.) *
                         rows.clamp_min(0.).unsqueeze(2) *
                         columns.clamp_min(0.).unsqueeze(1);
@@ -447,5 +449,104 @@ namespace neuraldeal
     return apply(vectors, rest_curvature, [](const Block &block) {
       return block.curvature;
     });
+  }
+
+
+
+  Curvature::State
+  KroneckerCurvature::state() const
+  {
+    const auto part_of = [this](const torch::Tensor &tensor) {
+      for (std::size_t i = 0; i < weights.parts().size(); ++i)
+        if (tensor.defined() && weights.parts()[i].tensor.is_same(tensor))
+          return std::int64_t(i);
+      return std::int64_t(-1);
+    };
+    const auto real = [](const torch::Tensor &tensor) {
+      return tensor.is_complex() ? torch::view_as_real(tensor) : tensor;
+    };
+    State result = {{"rest", rest}, {"rest.curvature", rest_curvature}};
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      {
+        const auto &block = blocks[i];
+        const auto  name  = "block_" + std::to_string(i);
+        result[name + ".parts"] =
+          torch::tensor({part_of(block.weight), part_of(block.bias)},
+                        torch::kInt64);
+        if (block.modes.defined())
+          result[name + ".modes"] = block.modes;
+        result[name + ".index"]     = block.index;
+        result[name + ".rows"]      = real(block.row_vectors);
+        result[name + ".columns"]   = real(block.column_vectors);
+        result[name + ".curvature"] = block.curvature;
+      }
+    return result;
+  }
+
+
+
+  void
+  KroneckerCurvature::set_state(const State           &state,
+                                const WeightSelection &selection)
+  {
+    const auto check = [](const bool good) {
+      if (!good)
+        throw std::out_of_range("block");
+    };
+    // Each weight is in one place.
+    auto       seen = torch::zeros({selection.size()}, torch::kInt64);
+    const auto see  = [&](const torch::Tensor &numbers) {
+      const auto these = numbers.flatten().cpu();
+      check(these.scalar_type() == torch::kInt64);
+      if (these.numel() == 0)
+        return;
+      check(these.min().item<std::int64_t>() >= 0 &&
+            these.max().item<std::int64_t>() < selection.size());
+      seen.index_add_(0, these, torch::ones_like(these));
+    };
+
+    std::vector<Block> new_blocks;
+    for (long i = 0; state.count("block_" + std::to_string(i) + ".parts"); ++i)
+      {
+        const auto name = "block_" + std::to_string(i);
+        Block      block;
+        const auto parts = find(state, name + ".parts", {2}).cpu();
+        for (const long j : {0, 1})
+          {
+            const auto part = parts[j].item<std::int64_t>();
+            check(part >= -1 && part < long(selection.parts().size()));
+            if (part >= 0)
+              (j == 0 ? block.weight : block.bias) =
+                selection.parts()[part].tensor;
+          }
+        block.curvature = find(state, name + ".curvature", {-1, -1, -1});
+        const long K = block.curvature.size(0), r = block.curvature.size(1),
+                   c            = block.curvature.size(2);
+        block.index             = state.at(name + ".index");
+        block.is_complex        = block.index.dim() == 4;
+        std::vector<long> index = {K, r, c}, rows = {K, r, r},
+                          columns = {K, c, c};
+        if (block.is_complex)
+          for (auto *sizes : {&index, &rows, &columns})
+            sizes->push_back(2);
+        see(find(state, name + ".index", index));
+        const auto stored = [&](const torch::Tensor &vectors) {
+          return block.is_complex ?
+                   torch::view_as_complex(vectors.contiguous()) :
+                   vectors;
+        };
+        block.row_vectors    = stored(find(state, name + ".rows", rows));
+        block.column_vectors = stored(find(state, name + ".columns", columns));
+        // Weights of modes have more indices than a matrix.
+        if (block.weight.defined() && block.weight.dim() > 2)
+          block.modes = find(state, name + ".modes", {K}).cpu();
+        new_blocks.push_back(block);
+      }
+    const auto new_rest = find(state, "rest", {-1});
+    see(new_rest);
+    check((seen == 1).all().item<bool>());
+    rest_curvature = find(state, "rest.curvature", {new_rest.size(0)});
+    rest           = new_rest;
+    blocks         = new_blocks;
   }
 } // namespace neuraldeal

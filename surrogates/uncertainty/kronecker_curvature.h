@@ -78,6 +78,12 @@ namespace neuraldeal
     torch::Tensor
     curvature_product(const torch::Tensor &vectors) const override;
 
+    State
+    state() const override;
+
+    void
+    set_state(const State &state, const WeightSelection &weights) override;
+
     /**
      * K layers of the same shape, real or complex: with the eigenvectors U, V
      * of the factors of rows and columns, H and Σ multiply the entries of

@@ -222,6 +222,18 @@ namespace neuraldeal
       return *matrix;
     }
 
+    /** Put everything but the model into @p file. */
+    void
+    save(ModelFile &file) const;
+
+    /**
+     * What save() has written.
+     * @param model the same, with the same weights.
+     * @throw FileError where something is missing or does not fit @p model.
+     */
+    static LaplaceApproximation
+    load(const ModelFile &file, const std::shared_ptr<OperatorModel> &model);
+
   private:
     Linearization
     linearize(const OperatorData &data) const;

@@ -113,4 +113,21 @@ namespace neuraldeal
   {
     return torch::mm(L, torch::mm(L.t(), vectors));
   }
+
+
+
+  Curvature::State
+  LowRankCurvature::state() const
+  {
+    return {{"factor", L}};
+  }
+
+
+
+  void
+  LowRankCurvature::set_state(const State           &state,
+                              const WeightSelection &weights)
+  {
+    L = find(state, "factor", {weights.size(), -1});
+  }
 } // namespace neuraldeal

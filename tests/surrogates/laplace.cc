@@ -613,4 +613,78 @@ namespace
                       [&]() { laplace.covariance_factor(net.data, 0); }),
                     {"model.json", "rank", "0"});
   }
+
+
+
+  TEST(LaplaceApproximation, FilesKeepEveryBit)
+  {
+    const TemporaryFolder folder;
+    for (const std::string form : {"full", "diagonal", "Kronecker", "low rank"})
+      {
+        const auto net     = small_operator("Fourier", 2);
+        auto       laplace = fitted(net,
+                              {{"form", form},
+                                     {"weights", "projection_out|convolution_1"},
+                                     {"prior", "per layer"}});
+        laplace.maximize_evidence();
+        ModelFile file;
+        net.model->save(file);
+        laplace.save(file);
+        file.write(folder / form);
+
+        const auto read  = ModelFile::read(folder / form);
+        const auto other = Laplace::load(read, OperatorModel::load(read));
+        EXPECT_EQ(other.log_evidence(), laplace.log_evidence()) << form;
+        EXPECT_EQ(other.has_closed_form(), form == "Kronecker");
+        EXPECT_TRUE(
+          torch::equal(other.variance(net.data), laplace.variance(net.data)))
+          << form;
+        EXPECT_TRUE(torch::equal(other.sample(net.data, 2, 3),
+                                 laplace.sample(net.data, 2, 3)))
+          << form;
+        EXPECT_TRUE(torch::equal(other.log_evidence_gradient(),
+                                 laplace.log_evidence_gradient()))
+          << form;
+      }
+  }
+
+
+
+  TEST(LaplaceApproximation, WrongFilesAreExplained)
+  {
+    for (const std::string form : {"full", "diagonal", "Kronecker", "low rank"})
+      {
+        const auto net = small_operator("Fourier", 1);
+        const auto laplace =
+          fitted(net,
+                 {{"form", form}, {"weights", "projection_out|convolution_1"}});
+        ModelFile file;
+        laplace.save(file);
+        file.filename = "model.safetensors";
+
+        auto spoiled = file;
+        spoiled.metadata["laplace"].erase("parameters");
+        expect_sentence(message_of<FileError>(
+                          [&]() { Laplace::load(spoiled, net.model); }),
+                        {"model.safetensors", "not complete"});
+        for (const auto &item : file.tensors)
+          {
+            spoiled = file;
+            spoiled.tensors.erase(item.first);
+            expect_sentence(message_of<FileError>(
+                              [&]() { Laplace::load(spoiled, net.model); }),
+                            {"model.safetensors"});
+            spoiled.tensors[item.first] =
+              torch::zeros({7, 7, 7, 7, 7}, torch::kFloat64);
+            expect_sentence(message_of<FileError>(
+                              [&]() { Laplace::load(spoiled, net.model); }),
+                            {"model.safetensors"});
+          }
+        // another operator
+        const auto other = small_operator("Fourier", 1, {{"width", 4}});
+        expect_sentence(message_of<FileError>(
+                          [&]() { Laplace::load(file, other.model); }),
+                        {"model.safetensors"});
+      }
+  }
 } // namespace
