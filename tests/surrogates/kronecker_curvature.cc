@@ -208,7 +208,7 @@ namespace
                          .item<double>();
           all += block(both.exact).square().sum().item<double>();
         }
-    EXPECT_LT(left_away, 0.35 * all);
+    EXPECT_LT(left_away, 0.1 * all);
     EXPECT_GT(all, 0.);
   }
 
