@@ -6,7 +6,8 @@
 #include <neuraldeal/surrogates/uncertainty/laplace.h>
 #include <torch/autograd.h>
 
-#include <algorithm>
+#include <functional>
+#include <vector>
 
 namespace neuraldeal
 {
@@ -117,6 +118,103 @@ namespace neuraldeal
         result *= weight.size(j);
       return result;
     }
+
+
+
+    /**
+     * Add to the variances of each channel, [n, P], what a spectral layer's
+     * weights contribute, if all that follows is pointwise.
+     * @return whether the shapes allow that.
+     */
+    bool
+    add_spectral_layer(std::vector<torch::Tensor> &variances,
+                       const torch::Tensor        &y,
+                       const ObservedLayer        &layer,
+                       const KroneckerCurvature   &kronecker)
+    {
+      const auto &field = layer.field;
+      bool        fits  = field.defined() && field.dim() == y.dim();
+      for (long j = 2; fits && j < y.dim(); ++j)
+        fits = field.size(j) >= y.size(j);
+      if (!fits)
+        return false;
+
+      const auto x = torch::view_as_complex(
+        layer.input.detach().to(torch::kFloat64).contiguous());
+      const auto f = (1. + (layer.modes >= modes_of_a_frequency(layer.weight))
+                             .to(torch::kFloat64))
+                       .to(x.device());
+      torch::Tensor covariance;
+      for (const auto &block : kronecker.all_blocks())
+        if (are_same(block.weight, layer.weight))
+          {
+            // Pairs of equal modes here and there: a grid may be too coarse
+            // for some.
+            const auto pairs =
+              (layer.modes.unsqueeze(1) == block.modes.unsqueeze(0))
+                .nonzero()
+                .to(x.device());
+            const auto here = pairs.select(1, 0);
+            if (here.size(0) == 0)
+              continue;
+            const auto C = field_covariance(block,
+                                            pairs.select(1, 1),
+                                            x.index_select(0, here),
+                                            f.index_select(0, here));
+            covariance   = covariance.defined() ? covariance + C : C;
+          }
+      if (!covariance.defined())
+        return false;
+      for (std::size_t c = 0; c < variances.size(); ++c)
+        {
+          auto D = derivative_of_sum(y.select(1, c), field);
+          // Beyond the grid there is padding.
+          for (long j = 2; j < y.dim(); ++j)
+            D = D.slice(j, 0, y.size(j));
+          variances[c] = variances[c] + quadratic(D.flatten(2), covariance);
+        }
+      return true;
+    }
+
+
+
+    /**
+     * Likewise for a layer after which values are at most multiplied by
+     * numbers: the derivative of a value by its own weights is the layer's
+     * input times that by the layer's output.
+     * @param covariance_of of the chosen weights, then the bias if it is
+     * chosen, of an output.
+     */
+    bool
+    add_last_layer(std::vector<torch::Tensor>                 &variances,
+                   const torch::Tensor                        &y,
+                   const ObservedLayer                        &layer,
+                   const bool                                  has_weight,
+                   const bool                                  has_bias,
+                   const std::function<torch::Tensor(long c)> &covariance_of)
+    {
+      const long n_channels = variances.size();
+      if (layer.input.dim() < 3)
+        return false;
+      auto h = layer.input.detach().to(torch::kFloat64);
+      auto g = derivative_of_sum(y, layer.output);
+      if (layer.kind == ObservedLayer::Kind::features_last)
+        {
+          h = h.transpose(1, -1);
+          g = g.transpose(1, -1);
+        }
+      h = h.flatten(2);
+      g = g.flatten(2);
+      if (g.size(0) != y.size(0) || g.size(1) != n_channels ||
+          g.numel() != y.numel())
+        return false;
+      const auto ones = torch::ones_like(h.slice(1, 0, 1));
+      h = !has_weight ? ones : has_bias ? torch::cat({h, ones}, 1) : h;
+      for (long c = 0; c < n_channels; ++c)
+        variances[c] = variances[c] +
+                       g.select(1, c).square() * quadratic(h, covariance_of(c));
+      return true;
+    }
   } // namespace
 
 
@@ -126,6 +224,8 @@ namespace neuraldeal
   {
     const auto *const kronecker =
       dynamic_cast<const KroneckerCurvature *>(matrix.get());
+    if (!kronecker && chosen.size() > most_weights)
+      return {};
     const auto part_of =
       [this](const torch::Tensor &tensor) -> const WeightSelection::Part * {
       for (const auto &part : chosen.parts())
@@ -137,14 +237,12 @@ namespace neuraldeal
     const EvaluationMode      evaluation(*model);
     const torch::AutoGradMode with_gradients(true);
     LayerObserver             observer;
-    const auto                y          = model->forward(data);
-    const long                n_channels = y.size(1);
+    const auto                y = model->forward(data);
     const auto                doubles =
       y.options().dtype(torch::kFloat64).requires_grad(false);
 
-    // Of each channel, [n, P].
-    std::vector<torch::Tensor> variances(n_channels,
-                                         torch::zeros({1}, doubles));
+    std::vector<torch::Tensor> variances(y.size(1), torch::zeros({1}, doubles));
+    torch::Tensor              all_weights; // their covariance, if needed
     std::size_t                n_parts = 0;
     for (const auto &layer : observer.layers)
       {
@@ -156,109 +254,53 @@ namespace neuraldeal
 
         if (layer.kind == ObservedLayer::Kind::spectral)
           {
-            const auto &field = layer.field;
-            if (!kronecker || field.dim() != y.dim())
+            if (!kronecker ||
+                !add_spectral_layer(variances, y, layer, *kronecker))
               return {};
-            for (long j = 2; j < y.dim(); ++j)
-              if (field.size(j) < y.size(j))
-                return {};
-            const auto x = torch::view_as_complex(
-              layer.input.detach().to(torch::kFloat64).contiguous());
-            const auto f =
-              (1. + (layer.modes >= modes_of_a_frequency(layer.weight))
-                      .to(torch::kFloat64))
-                .to(x.device());
-
-            torch::Tensor M;
-            for (const auto &block : kronecker->all_blocks())
-              if (are_same(block.weight, layer.weight))
-                {
-                  // Pairs of equal modes here and there: a grid may be too
-                  // coarse for some.
-                  const auto pairs =
-                    (layer.modes.unsqueeze(1) == block.modes.unsqueeze(0))
-                      .nonzero()
-                      .to(x.device());
-                  const auto here = pairs.select(1, 0);
-                  if (here.size(0) == 0)
-                    continue;
-                  const auto C = field_covariance(block,
-                                                  pairs.select(1, 1),
-                                                  x.index_select(0, here),
-                                                  f.index_select(0, here));
-                  M            = M.defined() ? M + C : C;
-                }
-            if (!M.defined())
-              return {};
-            for (long c = 0; c < n_channels; ++c)
-              {
-                auto D = derivative_of_sum(y.select(1, c), field);
-                // Beyond the grid there is padding.
-                for (long j = 2; j < y.dim(); ++j)
-                  D = D.slice(j, 0, y.size(j));
-                variances[c] = variances[c] + quadratic(D.flatten(2), M);
-              }
             continue;
           }
 
-        // A last layer: the derivative of a value by its own weights is the
-        // layer's input times that by the layer's output.
-        if (layer.input.dim() < 3)
-          return {};
-        auto h = layer.input.detach().to(torch::kFloat64);
-        auto g = derivative_of_sum(y, layer.output);
-        if (layer.kind == ObservedLayer::Kind::features_last)
-          {
-            h = h.transpose(1, -1);
-            g = g.transpose(1, -1);
-          }
-        h = h.flatten(2);
-        g = g.flatten(2);
-        if (g.size(0) != y.size(0) || g.size(1) != n_channels ||
-            g.numel() != y.numel())
-          return {};
-        const auto ones = torch::ones_like(h.slice(1, 0, 1));
-        h               = !weight ? ones : bias ? torch::cat({h, ones}, 1) : h;
-
-        torch::Tensor all;
-        if (!kronecker)
-          {
-            if (chosen.size() > most_weights)
-              return {};
-            all = matrix->multiply(torch::eye(chosen.size(), doubles));
-          }
-        for (long c = 0; c < n_channels; ++c)
-          {
-            const long    k = h.size(1), n_inputs = k - (bias != nullptr);
-            torch::Tensor C = torch::zeros({k, k}, doubles);
-            if (!kronecker)
+        const long n_inputs =
+          weight ? layer.weight.numel() / layer.weight.size(0) : 0;
+        const long k             = n_inputs + (bias != nullptr);
+        const auto covariance_of = [&](const long c) {
+          if (!kronecker)
+            {
+              if (!all_weights.defined())
+                all_weights =
+                  matrix->multiply(torch::eye(chosen.size(), doubles));
+              std::vector<torch::Tensor> numbers;
+              if (weight)
+                numbers.push_back(
+                  torch::arange(weight->begin + c * n_inputs,
+                                weight->begin + (c + 1) * n_inputs,
+                                torch::kInt64));
+              if (bias)
+                numbers.push_back(
+                  torch::full({1}, bias->begin + c, torch::kInt64));
+              const auto these = torch::cat(numbers).to(y.device());
+              return all_weights.index_select(0, these).index_select(1, these);
+            }
+          auto result = torch::zeros({k, k}, doubles);
+          for (const auto &block : kronecker->all_blocks())
+            if (weight && are_same(block.weight, layer.weight))
               {
-                std::vector<torch::Tensor> numbers;
-                if (weight)
-                  numbers.push_back(
-                    torch::arange(weight->begin + c * n_inputs,
-                                  weight->begin + (c + 1) * n_inputs,
-                                  torch::kInt64));
-                if (bias)
-                  numbers.push_back(
-                    torch::full({1}, bias->begin + c, torch::kInt64));
-                const auto these = torch::cat(numbers).to(y.device());
-                C = all.index_select(0, these).index_select(1, these);
+                const auto of_block = output_covariance(block, c);
+                result.slice(0, 0, of_block.size(0))
+                  .slice(1, 0, of_block.size(0))
+                  .copy_(of_block);
               }
-            else
-              for (const auto &block : kronecker->all_blocks())
-                if (weight && are_same(block.weight, layer.weight))
-                  {
-                    const auto of_block = output_covariance(block, c);
-                    C.slice(0, 0, of_block.size(0))
-                      .slice(1, 0, of_block.size(0))
-                      .copy_(of_block);
-                  }
-                else if (bias && are_same(block.bias, layer.bias))
-                  C[k - 1][k - 1] = output_covariance(block, c)[0][0];
-            variances[c] =
-              variances[c] + g.select(1, c).square() * quadratic(h, C);
-          }
+            else if (bias && are_same(block.bias, layer.bias))
+              result[k - 1][k - 1] = output_covariance(block, c)[0][0];
+          return result;
+        };
+        if (!add_last_layer(variances,
+                            y,
+                            layer,
+                            weight != nullptr,
+                            bias != nullptr,
+                            covariance_of))
+          return {};
       }
     if (n_parts != chosen.parts().size())
       return {};
@@ -273,12 +315,15 @@ namespace neuraldeal
     const auto found = predict_in_closed_form(sample).variance;
     if (!found.defined())
       return false;
-    // Some values, far from each other.
+    // Some values far from each other, and some that are not zero.
     constexpr long n_checks = 5;
-    const auto     numbers  = (torch::arange(n_checks, torch::kInt64) * 2 + 1) *
-                         found.numel() / (2 * n_checks);
-    const auto indices = numbers.to(torch::kInt64);
-    const auto wanted  = covariance(sample, indices).diagonal();
+    const auto     spread   = torch::arange(n_checks, torch::kInt64);
+    const auto     sorted   = found.flatten().argsort(0, true).cpu();
+    const long     n        = found.numel();
+    const auto     indices  = torch::cat(
+      {((2 * spread + 1) * n).floor_divide(2 * n_checks),
+            sorted.index_select(0, (spread * n).floor_divide(2 * n_checks))});
+    const auto wanted = covariance(sample, indices).diagonal();
     const auto these =
       found.flatten().index_select(0, indices.to(found.device()));
     return ((these - wanted).abs().max() <= agreement * wanted.abs().max())
