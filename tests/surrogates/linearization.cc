@@ -127,7 +127,8 @@ namespace
         EXPECT_LT(distance(Jv, quotient),
                   1e-7 * quotient.abs().max().item<double>())
           << type;
-        EXPECT_TRUE(torch::equal(J.answer(), net.model->forward(net.data)));
+        // Attention may have other kernels where derivatives are not wanted.
+        EXPECT_LT(distance(J.answer(), net.model->forward(net.data)), 1e-12);
       }
   }
 
