@@ -4,8 +4,9 @@
 #ifndef neuraldeal_surrogates_kernel_regression_h
 #define neuraldeal_surrogates_kernel_regression_h
 
-#include <torch/types.h>
+#include <neuraldeal/surrogates/covariance_kernel.h>
 
+#include <utility>
 #include <vector>
 
 namespace neuraldeal
@@ -14,20 +15,27 @@ namespace neuraldeal
    * Kernel regression of r outputs on d inputs, which is the mean of a
    * Gaussian process: y_j = f_j(x) + ε_j with f_j ~ GP(0, σ_j² k) and noise
    * ε_j ~ N(0, σ_j² λ) (Rasmussen and Williams, "Gaussian processes for
-   * machine learning", 2006, chapters 2 and 5). The kernel is
-   *   k(x, x') = m(√Σ_g |x_g − x'_g|²/ℓ_g²) + b (1 + x·x'/d)
-   * with Matérn's m(s) = (1 + √5 s + 5/3 s²) exp(−√5 s), a length ℓ_g for
-   * each group g of inputs, and a part that holds all affine maps.
+   * machine learning", 2006, chapters 2 and 5), with k by CovarianceKernel.
    *
    * The predictive variance is σ_j² λ (1 + leverage) with
    *   leverage = (k(x, x) − k_xᵀ C⁻¹ k_x)/λ,  C = K + λ I,
    * which is the leverage of LinearRegression for its kernel. All tensors
    * are float64.
+   *
+   * With n rows a prediction costs O(n (d + r)) operations for the mean and
+   * O(n²) for the leverage; SparseKernelRegression is for more than a few
+   * thousand.
    */
   class KernelRegression
   {
   public:
-    /** @param groups the number of inputs of each group, which add up to d. */
+    /** Without rows; λ = 1e-4 at first. */
+    explicit KernelRegression(const CovarianceKernel &kernel);
+
+    /**
+     * With the default kernel.
+     * @param groups the number of inputs of each group, which add up to d.
+     */
     explicit KernelRegression(const std::vector<long> &groups);
 
     /**
@@ -80,12 +88,16 @@ namespace neuraldeal
     torch::Tensor
     noise_variance() const;
 
-    /** log ℓ_g of each group, log b, log λ. */
-    const torch::Tensor &
-    hyperparameters() const
+    /** How many rows have been learned. */
+    long
+    n_rows() const
     {
-      return logarithms;
+      return x_rows.defined() ? x_rows.size(0) : 0;
     }
+
+    /** As CovarianceKernel has them, then log λ. */
+    torch::Tensor
+    hyperparameters() const;
 
     /** Set them; rows that have been learned are kept. */
     void
@@ -108,30 +120,26 @@ namespace neuraldeal
     State
     state() const
     {
-      return {logarithms, x_rows, y_rows, factor, whitened};
+      return {hyperparameters(), x_rows, y_rows, factor, whitened};
     }
 
     void
     set_state(const State &state);
 
   private:
-    /** k of all pairs of rows, [n, d] × [m, d] → [n, m]. */
-    torch::Tensor
-    kernel(const torch::Tensor &x, const torch::Tensor &y) const;
-
-    /** |x_g − y_g|²/ℓ_g² of all pairs, a matrix a group. */
-    std::vector<torch::Tensor>
-    squared_distances(const torch::Tensor &x, const torch::Tensor &y) const;
-
     double
     noise() const;
 
-    std::vector<long> groups;
-    torch::Tensor     logarithms;
-    torch::Tensor     x_rows, y_rows;
-    torch::Tensor     factor;   ///< L with C = L Lᵀ
-    torch::Tensor     whitened; ///< L⁻¹ y
-    torch::Tensor     weights;  ///< C⁻¹ y
+    /** Change the hyperparameters and nothing else. */
+    void
+    take_hyperparameters(const torch::Tensor &values);
+
+    CovarianceKernel kernel;
+    double           log_noise;
+    torch::Tensor    x_rows, y_rows;
+    torch::Tensor    factor;   ///< L with C = L Lᵀ
+    torch::Tensor    whitened; ///< L⁻¹ y
+    torch::Tensor    weights;  ///< C⁻¹ y
   };
 } // namespace neuraldeal
 

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "test_tools.h"
+#include "kernel_tools.h"
 
 namespace
 {
@@ -99,6 +99,32 @@ namespace
 
 
 
+  // A row at a time, which is how a program's queries come.
+  TEST(KernelRegression, ManyUpdatesAreTheBatch)
+  {
+    const long n = 1000;
+    const auto x = random_normal({n, 5}, 14),
+               y = torch::cat({x.sum(1, true).sin(), x.slice(1, 0, 1)}, 1) +
+                   0.05 * random_normal({n, 2}, 15);
+    const Data data;
+    auto       one_by_one = fitted(x.slice(0, 0, 1), y.slice(0, 0, 1));
+    for (long i = 1; i < n; ++i)
+      one_by_one.add(x.slice(0, i, i + 1), y.slice(0, i, i + 1));
+    const auto batch = fitted(x, y);
+    EXPECT_LT(distance(one_by_one.predict(data.at), batch.predict(data.at)),
+              1e-8);
+    EXPECT_LT(distance(one_by_one.leverage(data.at), batch.leverage(data.at)),
+              1e-8);
+    EXPECT_LT(distance(one_by_one.noise_variance(), batch.noise_variance()),
+              1e-8);
+    const auto a = one_by_one.leave_out(500, 502),
+               b = batch.leave_out(500, 502);
+    EXPECT_LT(distance(a.mean, b.mean), 1e-8);
+    EXPECT_LT(distance(a.leverage, b.leverage), 1e-8);
+  }
+
+
+
   TEST(KernelRegression, LeavingOutIsRefitting)
   {
     const Data data;
@@ -118,27 +144,65 @@ namespace
 
 
 
-  TEST(KernelRegression, GradientOfTheEvidence)
+  class KernelRegressionTest : public testing::TestWithParam<KernelChoice>
+  {};
+
+  INSTANTIATE_TEST_SUITE_P(All,
+                           KernelRegressionTest,
+                           testing::ValuesIn(kernel_choices()),
+                           name_of_choice);
+
+
+
+  TEST_P(KernelRegressionTest, GradientOfTheEvidence)
   {
     const Data       data;
-    KernelRegression regression(groups);
-    regression.set_hyperparameters(hyperparameters());
+    const auto       kernel = make_kernel(GetParam());
+    KernelRegression regression(kernel);
+    const auto       at =
+      torch::cat({kernel.hyperparameters(),
+                  torch::full({1}, std::log(1e-2), torch::kFloat64)});
+    regression.set_hyperparameters(at);
     const auto gradient = regression.cost(data.x, data.y).second;
-    for (long i = 0; i < 4; ++i)
+    check_gradient(
+      [&](const torch::Tensor &values) {
+        regression.set_hyperparameters(values);
+        return regression.cost(data.x, data.y).first;
+      },
+      gradient,
+      at,
+      1e-7);
+  }
+
+
+
+  // A better likelihood with each new freedom of the lengths, and predictions
+  // that are not far from the truth.
+  TEST_P(KernelRegressionTest, EvidenceFindsLengths)
+  {
+    const auto       x = random_normal({80, 5}, 16);
+    const auto       y = torch::sin(x.slice(1, 1, 2)) + x.slice(1, 3, 4);
+    KernelRegression regression(
+      CovarianceKernel({2, 3}, GetParam().first, GetParam().second));
+    const double before = regression.cost(x, y).first;
+    regression.maximize_evidence(x, y);
+    EXPECT_LT(regression.cost(x, y).first, before);
+    if (GetParam().second == "each input")
       {
-        const double h       = 1e-5;
-        double       value[] = {0, 0};
-        for (const int side : {0, 1})
-          {
-            auto moved = hyperparameters();
-            moved[i] += side == 0 ? -h : h;
-            regression.set_hyperparameters(moved);
-            value[side] = regression.cost(data.x, data.y).first;
-          }
-        EXPECT_NEAR((value[1] - value[0]) / (2. * h),
-                    gradient[i].item<double>(),
-                    1e-5 * std::abs(gradient[i].item<double>()) + 1e-5);
+        // Only the inputs 1 and 3 have influence; input 3 needs no length.
+        const auto found = regression.hyperparameters();
+        for (const long i : {0, 2, 4})
+          EXPECT_GT(found[i].item<double>(), found[1].item<double>() + 1.);
       }
+    regression.add(x, y);
+    const auto at = random_normal({50, 5}, 17);
+    EXPECT_LT((regression.predict(at) - torch::sin(at.slice(1, 1, 2)) -
+               at.slice(1, 3, 4))
+                .square()
+                .mean()
+                .sqrt()
+                .item<double>(),
+              GetParam().second == "each input" ? 0.2 : 0.4);
   }
 
 
