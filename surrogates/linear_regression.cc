@@ -85,8 +85,15 @@ namespace neuraldeal
         const double middle                 = 0.5 * (left + right);
         (slope(middle) > 0. ? right : left) = middle;
       }
-    lambda = std::exp(0.5 * (left + right));
+    set_regularization(std::exp(0.5 * (left + right)));
+  }
 
+
+
+  void
+  LinearRegression::set_regularization(const double value)
+  {
+    lambda = value;
     factor = compat::cholesky(
       gram + lambda * torch::eye(gram.size(0), torch::kFloat64));
     weights = solve(moments);

@@ -34,6 +34,10 @@ namespace neuraldeal
     void
     maximize_evidence();
 
+    /** Choose λ = @p value, then compute the posterior. */
+    void
+    set_regularization(const double value);
+
     /** The posterior mean, [n, p] → [n, r]. */
     torch::Tensor
     predict(const torch::Tensor &features) const;
@@ -61,6 +65,10 @@ namespace neuraldeal
     torch::Tensor
     noise_variance() const;
 
+    /** A⁻¹ b, [p, k] → [p, k], after one of the functions that choose λ. */
+    torch::Tensor
+    solve(const torch::Tensor &right_hand_sides) const;
+
     double
     regularization() const
     {
@@ -74,10 +82,6 @@ namespace neuraldeal
     long          n_rows = 0;
 
   private:
-    /** Solve with A. */
-    torch::Tensor
-    solve(const torch::Tensor &right_hand_sides) const;
-
     double        lambda = 1.;
     torch::Tensor factor;  ///< the Cholesky factor of A
     torch::Tensor weights; ///< [p, r]
