@@ -6,22 +6,33 @@
 
 #include <neuraldeal/surrogates/kernel_regression.h>
 #include <neuraldeal/surrogates/pod_surrogate.h>
+#include <neuraldeal/surrogates/sparse_kernel_regression.h>
+
+#include <optional>
 
 namespace neuraldeal
 {
   /**
    * Kernel regression of the POD coefficients: no network, no training by
-   * gradients of weights. Everything is closed form but the search for four
+   * gradients of weights. Everything is closed form but the search for a few
    * hyperparameters, and every new snapshot is learned by a block of a
    * Cholesky factor.
    *
    * The parameters have one length, the coefficients of the coarse solution
-   * another; these are measured in the norm of the fields, so that modes
-   * which hardly occur do not count.
+   * another, unless "length scales" says otherwise; the latter are measured in
+   * the norm of the fields, so that modes which hardly occur do not count.
+   *
+   * A row is a snapshot in one of its images. With more than "exact rows", or
+   * where "inducing points" asks for it, SparseKernelRegression takes the
+   * place of KernelRegression: fit() then goes on from the hyperparameters of
+   * the "evidence snapshots" with the bound of all rows. Where updates lead
+   * past that number, the inducing inputs are chosen among all rows, once;
+   * the hyperparameters stay.
    */
   class PODKernelRegression : public PODSurrogate
   {
   public:
+    /** @throw InputError for the name of a kernel that there is not. */
     PODKernelRegression(const std::vector<InputRange> &inputs,
                         const nlohmann::json          &parameters);
 
@@ -69,10 +80,20 @@ namespace neuraldeal
     static MemberPredictions
     alone(const torch::Tensor &mean, const torch::Tensor &leverage);
 
-    std::vector<long>
-    groups() const;
+    /** The kernel of the parameters, with the hyperparameters it starts at. */
+    CovarianceKernel
+    kernel() const;
 
-    KernelRegression regression;
+    /** Whether so many rows are too many for KernelRegression. */
+    bool
+    are_many(const long n_rows) const;
+
+    /** The largest number of inducing inputs. */
+    long
+    max_inducing() const;
+
+    KernelRegression                      exact;
+    std::optional<SparseKernelRegression> sparse; ///< if in the place of it
   };
 } // namespace neuraldeal
 
