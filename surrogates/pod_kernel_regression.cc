@@ -144,9 +144,18 @@ namespace neuraldeal
                             outputs.slice(0, 0, n_few));
     if (are_many(x.size(0)))
       {
+        // A step costs in proportion to the rows, of which a multiple of the
+        // inducing inputs says enough of so few hyperparameters.
+        const long n_many =
+          n_symmetries() *
+          std::min<long>(n, 1 + 4 * max_inducing() / n_symmetries());
         sparse.emplace(kernel());
         sparse->set_hyperparameters(exact.hyperparameters());
-        sparse->maximize_evidence(inputs, outputs, max_inducing());
+        sparse->maximize_evidence(inputs.slice(0, 0, n_many),
+                                  outputs.slice(0, 0, n_many),
+                                  max_inducing());
+        if (n_many < x.size(0))
+          sparse->choose_inducing(inputs, max_inducing());
       }
   }
 

@@ -25,9 +25,9 @@ namespace neuraldeal
    * A row is a snapshot in one of its images. With more than "exact rows", or
    * where "inducing points" asks for it, SparseKernelRegression takes the
    * place of KernelRegression: fit() then goes on from the hyperparameters of
-   * the "evidence snapshots" with the bound of all rows. Where updates lead
-   * past that number, the inducing inputs are chosen among all rows, once;
-   * the hyperparameters stay.
+   * the "evidence snapshots" with the bound, of four times as many rows as
+   * there are inducing inputs. Where updates lead past that number, the
+   * inducing inputs are chosen among all rows, once; the hyperparameters stay.
    */
   class PODKernelRegression : public PODSurrogate
   {

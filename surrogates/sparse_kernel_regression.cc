@@ -186,14 +186,16 @@ namespace neuraldeal
     //   d cost = 2 Σ P S ∘ dK_zx − Σ P S Pᵀ ∘ dK_zz + r/λ Σ_i dk(x_i, x_i)
     // at fixed λ. Since P = L⁻ᵀ Φᵀ, C⁻¹ = (I − Φ A⁻¹ Φᵀ)/λ and Φᵀ α = w,
     //   P S = L⁻ᵀ (−r/λ (I − λ A⁻¹) Φᵀ − Σ_j n/q_j w_j α_jᵀ).
-    const auto shrinkage = (one - lambda * inverse) * (n_outputs / lambda);
-    const auto scaled_w  = w * (double(n) / q).unsqueeze(0);
-    const auto by_k_zx   = solve_lower_transposed(
-      lower, -torch::mm(shrinkage, phi_t) - torch::mm(scaled_w, alpha.t()));
-    const auto half    = solve_lower_transposed(lower,
-                                             -torch::mm(shrinkage, gram) -
-                                               torch::mm(scaled_w, w.t()));
-    const auto by_k_zz = solve_lower_transposed(lower, half.t());
+    const auto from_left = [&](const torch::Tensor &matrix) {
+      return solve_lower_transposed(lower, matrix);
+    };
+    const auto of_rows =
+      from_left((n_outputs / lambda) * (one - lambda * inverse));
+    const auto of_outputs = from_left(w * (double(n) / q).unsqueeze(0));
+    const auto by_k_zx =
+      -torch::mm(of_rows, phi_t) - torch::mm(of_outputs, alpha.t());
+    const auto half = -torch::mm(of_rows, gram) - torch::mm(of_outputs, w.t());
+    const auto by_k_zz = from_left(half.t());
     const auto by_kernel =
       2. * kernel.gradient(by_k_zx, z, x) - kernel.gradient(by_k_zz, z, z) +
       kernel.gradient_of_diagonal(

@@ -20,9 +20,9 @@ namespace neuraldeal
    * regularization λ, and
    *   mean      φᵀ w,  w = A⁻¹ Φᵀ y,  A = λ I + Φᵀ Φ,
    *   variance  σ_j² (k(x, x) − φᵀ φ + λ φᵀ A⁻¹ φ) + σ_j² λ
-   * (his equation 6 and what follows). Like that of KernelRegression the
-   * leverage is the variance of f over that of the noise, σ_j² λ: what the
-   * inducing inputs do not tell counts as unknown.
+   * (section 3 there). The leverage is the variance of f over that of the
+   * noise, σ_j² λ, like that of KernelRegression: what the inducing inputs do
+   * not tell counts as unknown.
    *
    * Rows enter by sums only. A row costs O(m²) operations to learn, a
    * prediction O(m (d + r)) for the mean and O(m²) for the leverage, whatever
@@ -43,9 +43,9 @@ namespace neuraldeal
      * inputs: one after another that whose value the ones before tell least,
      * which is Cholesky's method for k(x, x) with pivots (Fine and Scheinberg,
      * JMLR 2, 2001). They make the bound converge: Burt, Rasmussen and van
-     * der Wilk, arXiv:1903.03571 and JMLR 21, 2020, section 4. Fewer are
-     * taken where the others are told up to a share of λ that changes
-     * nothing. O(n m (d + m)) operations. Forgets what has been learned.
+     * der Wilk, arXiv:1903.03571 and JMLR 21, 2020. Fewer are taken where the
+     * others are told up to a share of λ that changes nothing. O(n m (d + m))
+     * operations. Forgets what has been learned.
      */
     void
     choose_inducing(const torch::Tensor &x, const long maximum);
@@ -67,11 +67,11 @@ namespace neuraldeal
     maximize_evidence(const torch::Tensor &x,
                       const torch::Tensor &y,
                       const long           maximum,
-                      const long           max_iterations = 20);
+                      const long           max_iterations = 10);
 
     /**
      * Minus twice the bound of the logarithm of the marginal likelihood with
-     * the σ_j² profiled out (Titsias's equation 9), and its gradient by
+     * the σ_j² profiled out (the collapsed bound), and its gradient by
      * hyperparameters(), inducing inputs held fixed:
      *   n Σ_j log y_jᵀ C⁻¹ y_j + r log |C| + r trace(K − Q)/λ
      * with C = Q + λ I and Q = Φ Φᵀ, which is not below

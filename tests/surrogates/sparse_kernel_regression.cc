@@ -150,7 +150,7 @@ namespace
 
 
   // The variance is the prior's, less what z tells, more what the rows leave
-  // unknown of z; by whole matrices (Titsias's equations 6 and 10).
+  // unknown of z; by whole matrices as Titsias's section 3 has it.
   TEST(SparseKernelRegression, PosteriorIsThatOfThePaper)
   {
     const KernelData data(50);
