@@ -37,7 +37,8 @@ namespace neuraldeal
       splitting  = 5,
       training   = 6,
       directions = 7,
-      scores     = 11
+      chains     = 8,
+      scores     = 9
     };
 
     CounterRandom(const std::uint64_t seed,
