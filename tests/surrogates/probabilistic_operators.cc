@@ -258,6 +258,50 @@ namespace
 
 
 
+  TEST(LaplaceOperator, IsOneOperatorWithItsVariance)
+  {
+    const auto data  = periodic_problems(24, 16, 81),
+               fresh = periodic_problems(6, 16, 82);
+    const auto task  = make_task(data, 40);
+    const auto alone = train_operator(task,
+                                      task.parameters,
+                                      std::make_shared<RelativeNorm>(task.norm),
+                                      task.options.seed);
+    for (const std::string name : {"last layer", "Laplace"})
+      {
+        const nlohmann::json parameters = {{"covariance rank", 4}};
+        const auto           method =
+          make_probabilistic_operator(name, parameters, "test");
+        method->fit(task);
+        const auto said = method->predict(fresh);
+        EXPECT_LT(distance(said.mean, alone->forward(fresh).detach()), 1e-12);
+        EXPECT_EQ(said.factor.sizes(),
+                  (std::vector<std::int64_t>{6, 1, 16, 4}));
+
+        // As much in all, however much of it is in common.
+        const auto variances =
+          make_probabilistic_operator(name, {{"covariance rank", 0}}, "test");
+        variances->fit(task);
+        const auto without = variances->predict(fresh);
+        EXPECT_FALSE(without.factor.defined());
+        EXPECT_LT(distance(without.variance, said.pointwise_variance()),
+                  1e-6 * number(without.variance.max()));
+        EXPECT_GT(number(without.variance.min()), 0.);
+
+        ModelFile file;
+        method->save(file);
+        const auto copy = make_probabilistic_operator(name, parameters, "test");
+        copy->load(file);
+        EXPECT_LT(distance(copy->predict(fresh).variance, said.variance),
+                  1e-12);
+        const auto other = make_probabilistic_operator("dropout", none, "test");
+        expect_sentence(message_of<FileError>([&]() { other->load(file); }),
+                        {"dropout"});
+      }
+  }
+
+
+
   TEST(ProbabilisticOperators, WrongNamesAreExplained)
   {
     expect_sentence(message_of<InputError>([]() {
