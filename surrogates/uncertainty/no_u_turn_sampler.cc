@@ -829,6 +829,8 @@ namespace neuraldeal
         shape[1]    = n;
         get(entry, tensor->scalar_type(), shape);
       }
+    // Samples that have been given away stay as they are.
+    allocate();
     for (const auto &[entry, tensor] : tensors_of(found))
       tensor->slice(1, 0, n).copy_(file.tensor("sampler." + entry));
     chains = read;
