@@ -593,6 +593,34 @@ namespace
 
 
 
+  // 32 points of equal oscillators take less than half a period here, 64 more
+  // than all of it: neither has turned around, and no longer one would. But
+  // the first 33 points have.
+  TEST(NoUTurnSampler, HalfAPeriodIsNotOverlooked)
+  {
+    const long d          = 4000;
+    auto       parameters = numbers_of(0, 60);
+    parameters.step_size  = M_PI / 31.5;
+    NoUTurnSampler sampler(density([d](const double *x, double *g) {
+                             double sum = 0;
+                             for (long i = 0; i < d; ++i)
+                               {
+                                 g[i] = -x[i];
+                                 sum -= 0.5 * x[i] * x[i];
+                               }
+                             return sum;
+                           }),
+                           random_normal({1, d}, 27),
+                           parameters);
+    sampler.run();
+    const auto n_steps = sampler.samples().n_steps;
+    EXPECT_EQ(std::get<0>(n_steps.flatten().median(0)).item<std::int64_t>(),
+              63);
+    EXPECT_LE((n_steps > 63).sum().item<std::int64_t>(), 6);
+  }
+
+
+
   TEST(NoUTurnSampler, LargestDepthIsKept)
   {
     auto parameters      = numbers_of(0, 50);
