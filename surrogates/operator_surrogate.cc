@@ -48,17 +48,6 @@ namespace neuraldeal
 
 
 
-    /** Whether @p type has a parameter called "sensors". */
-    bool
-    has_sensors(const std::string &type)
-    {
-      const auto &known = OperatorRegistry::entries().at(type).parameters;
-      return std::any_of(known.begin(),
-                         known.end(),
-                         [](const ParameterDescription &parameter) {
-                           return parameter.name == "sensors";
-                         });
-    }
   } // namespace
 
 
@@ -198,7 +187,7 @@ namespace neuraldeal
   {
     const std::string type    = parameters["operator"];
     auto              choices = parameters["operator parameters"];
-    if (has_sensors(type) && choices.value("sensors", 0l) == 0)
+    if (operator_has_parameter(type, "sensors") && choices.value("sensors", 0l) == 0)
       choices["sensors"] = order.n_points();
     const OperatorShape shape  = {long(ranges.size()),
                                   order.n_components(),

@@ -44,12 +44,15 @@ namespace neuraldeal
           }
         layers.push_back(layer);
       }
-    projection_in =
-      parameters.shared_trunk ?
-        pointwise("projection_in", width, members * 4 * width, 1) :
-        pointwise("projection_in", width, 4 * width, members);
+    // Members with a shared trunk share the width of the projection as well:
+    // all of them cost what one operator does.
+    const long hidden =
+      parameters.shared_trunk ? (4 * width + members - 1) / members : 4 * width;
+    projection_in = parameters.shared_trunk ?
+                      pointwise("projection_in", width, members * hidden, 1) :
+                      pointwise("projection_in", width, hidden, members);
     projection_out =
-      pointwise("projection_out", 4 * width, shape.out_channels, members);
+      pointwise("projection_out", hidden, shape.out_channels, members);
   }
 
 

@@ -24,7 +24,8 @@ namespace neuraldeal
    *
    * An ensemble of operators is evaluated in one pass, as groups of channels
    * side by side: `members` of them, which have nothing in common but the
-   * input, or, with a `shared trunk`, all but the projections.
+   * input, or, with a `shared trunk`, all but the projections, whose 4 `width`
+   * channels they divide among themselves.
    *
    * For fields that are not periodic the grid is continued by zeros, in every
    * direction by the fraction `padding` of its extent. That length, the period

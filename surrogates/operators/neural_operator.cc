@@ -8,6 +8,8 @@
 #include <neuraldeal/surrogates/operators/neural_operator.h>
 #include <torch/utils.h>
 
+#include <algorithm>
+
 namespace neuraldeal
 {
   void
@@ -18,6 +20,20 @@ namespace neuraldeal
     FourierOperator::register_type();
     LatentODE::register_type();
     PODDeepONet::register_type();
+  }
+
+
+
+  bool
+  operator_has_parameter(const std::string &type, const std::string &name)
+  {
+    register_operators();
+    const auto &known = OperatorRegistry::entries().at(type).parameters;
+    return std::any_of(known.begin(),
+                       known.end(),
+                       [&](const ParameterDescription &parameter) {
+                         return parameter.name == name;
+                       });
   }
 
 

@@ -92,6 +92,10 @@ namespace neuraldeal
   void
   register_operators();
 
+  /** Whether the operator called @p type has a parameter called @p name. */
+  bool
+  operator_has_parameter(const std::string &type, const std::string &name);
+
   /**
    * Build the operator called @p type.
    * @param parameters overrides of its defaults.

@@ -77,7 +77,8 @@ namespace neuraldeal
 
 
   OperatorData
-  OperatorData::turned(const torch::Tensor &points) const
+  OperatorData::turned(const torch::Tensor &points,
+                       const torch::Tensor &channels) const
   {
     const auto turn = [&](const torch::Tensor &fields) {
       if (!fields.defined())
@@ -90,6 +91,17 @@ namespace neuraldeal
     };
     auto result         = *this;
     result.input.fields = turn(input.fields);
+    if (channels.defined())
+      {
+        const auto rows = result.input.fields.flatten(2);
+        result.input.fields =
+          rows
+            .gather(1,
+                    (channels.dim() == 1 ? channels.unsqueeze(0) : channels)
+                      .unsqueeze(2)
+                      .expand_as(rows))
+            .reshape(input.fields.sizes());
+      }
     if (input.mask.defined())
       result.input.mask = turn(input.mask.unsqueeze(1)).squeeze(1);
     result.prior  = turn(prior);

@@ -37,9 +37,13 @@ namespace neuraldeal
      * ones at points[i], for all channels and the mask. Clouds of points stay
      * where they are.
      * @param points [P] or, a symmetry for each sample, [n, P] int64.
+     * @param channels if defined: where the symmetry permutes what is given as
+     * well, channel k of the input is the old one channels[k]; [in] or
+     * [n, in] int64.
      */
     OperatorData
-    turned(const torch::Tensor &points) const;
+    turned(const torch::Tensor &points,
+           const torch::Tensor &channels = torch::Tensor()) const;
 
     /**
      * All tensors in the type and on the device of @p options; a mask keeps its
@@ -87,6 +91,13 @@ namespace neuraldeal
     /** φ on the grid or points, broadcast to [n, out, …]. */
     void
     set_factor(const torch::Tensor &factor);
+
+    /** 1 where the solution is to be found, 0 where φ says that it is known. */
+    torch::Tensor
+    unknown() const
+    {
+      return factor.ne(0.).to(factor.options());
+    }
 
     /** [n, out, …], of several members [members, n, out, …] */
     torch::Tensor

@@ -284,17 +284,10 @@ namespace neuraldeal
       return;
     auto data = training.select(batch);
     if (symmetries.defined())
-      {
-        data = data.turned(symmetries.index_select(0, turns));
-        if (channel_symmetries.defined())
-          {
-            const auto rows     = data.input.fields.flatten(2);
-            const auto channels = channel_symmetries.index_select(0, turns);
-            data.input.fields =
-              rows.gather(1, channels.unsqueeze(2).expand_as(rows))
-                .reshape(data.input.fields.sizes());
-          }
-      }
+      data = data.turned(symmetries.index_select(0, turns),
+                         channel_symmetries.defined() ?
+                           channel_symmetries.index_select(0, turns) :
+                           torch::Tensor());
     // Means over this rank's samples, as parts of a mean over all of them.
     auto value = batch_loss(data);
     if (communicator.size > 1)

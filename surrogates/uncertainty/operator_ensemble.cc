@@ -3,28 +3,8 @@
 
 #include <neuraldeal/surrogates/uncertainty/operator_ensemble.h>
 
-#include <algorithm>
-
 namespace neuraldeal
 {
-  namespace
-  {
-    /** Whether operators of @p type answer with several members at once. */
-    bool
-    has_members(const std::string &type)
-    {
-      register_operators();
-      const auto &known = OperatorRegistry::entries().at(type).parameters;
-      return std::any_of(known.begin(),
-                         known.end(),
-                         [](const ParameterDescription &parameter) {
-                           return parameter.name == "members";
-                         });
-    }
-  } // namespace
-
-
-
   OperatorEnsemble::OperatorEnsemble(const Parameters &parameters)
     : chosen(parameters)
   {}
@@ -36,7 +16,7 @@ namespace neuraldeal
   {
     models.clear();
     const auto of_member = std::make_shared<RelativeNorm>(task.norm);
-    if (has_members(task.type))
+    if (operator_has_parameter(task.type, "members"))
       {
         auto parameters            = task.parameters;
         parameters["members"]      = chosen.members;

@@ -1,6 +1,7 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/surrogates/uncertainty/cross_fitted_operator.h>
 #include <neuraldeal/surrogates/uncertainty/laplace_operator.h>
 #include <neuraldeal/surrogates/uncertainty/monte_carlo_dropout.h>
 #include <neuraldeal/surrogates/uncertainty/operator_ensemble.h>
@@ -11,6 +12,7 @@ namespace neuraldeal
   void
   register_probabilistic_operators()
   {
+    CrossFittedOperator::register_type();
     LaplaceOperator::register_type();
     MonteCarloDropout::register_type();
     OperatorEnsemble::register_type();

@@ -1,0 +1,435 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/random.h>
+#include <neuraldeal/surrogates/uncertainty/cross_fitted_operator.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    constexpr const char *name = "cross-fitted";
+
+    /** Samples that are evaluated at once. */
+    constexpr long block_size = 32;
+
+    /** Errors that the second operator learns from, if there are symmetries. */
+    constexpr long n_errors_wanted = 2048;
+
+    /** Samples of a batch for the second operator. */
+    constexpr long variance_batch = 32;
+
+
+
+    /** The likelihood of errors with mean zero, of the log of their variance.
+     */
+    class VarianceLikelihood : public Loss
+    {
+    public:
+      static torch::Tensor
+      log_variance(const torch::Tensor &r)
+      {
+        return GaussianLikelihood().log_variance(r);
+      }
+
+    private:
+      torch::Tensor
+      compute(const torch::Tensor &prediction,
+              const torch::Tensor &target,
+              const torch::Tensor &) const override
+      {
+        return GaussianLikelihood().value(
+          torch::cat({torch::zeros_like(prediction), prediction}, 1), target);
+      }
+    };
+
+
+
+    /** A small operator for fields as those of @p data. */
+    std::string
+    variance_type(const OperatorData &data)
+    {
+      return data.input.points.defined() ? "attention" : "Fourier";
+    }
+
+
+
+    nlohmann::json
+    variance_choices(const ProbabilisticOperator::Task &task,
+                     const OperatorData                &data)
+    {
+      if (data.input.points.defined())
+        return {{"width", 32}, {"layers", 2}, {"heads", 4}, {"slices", 16}};
+      nlohmann::json result = {{"width", 16}, {"layers", 2}, {"modes", 8}};
+      if (task.type == "Fourier" && task.parameters.contains("padding"))
+        result["padding"] = task.parameters["padding"];
+      return result;
+    }
+
+
+
+    /** Whether what is given and what is predicted stand at the same points. */
+    bool
+    at_same_points(const torch::Tensor &a, const torch::Tensor &b)
+    {
+      return a.sizes().slice(2) == b.sizes().slice(2);
+    }
+
+
+
+    /** The mean over all that counts, [n, c, …] → [c]. */
+    torch::Tensor
+    channel_mean(const torch::Tensor &fields, const torch::Tensor &counted)
+    {
+      const auto sum = [](const torch::Tensor &values) {
+        return values.to(torch::kFloat64).transpose(0, 1).flatten(1).sum(1);
+      };
+      return (sum(fields * counted) / sum(counted.expand_as(fields)))
+        .clamp_min(1e-300);
+    }
+
+
+
+    /** 1 for values that are unknown and not masked, of [n, c, …]. */
+    torch::Tensor
+    counted_values(const OperatorModel &model,
+                   const OperatorData  &data,
+                   const torch::Tensor &fields)
+    {
+      auto result = model.unknown().to(fields.options());
+      if (data.input.mask.defined())
+        result = result * data.input.mask.to(fields.options()).unsqueeze(1);
+      return result;
+    }
+
+
+
+    std::vector<long>
+    as_numbers(const std::vector<std::size_t> &values)
+    {
+      return std::vector<long>(values.begin(), values.end());
+    }
+  } // namespace
+
+
+
+  CrossFittedOperator::CrossFittedOperator(const Parameters &parameters)
+    : chosen(parameters)
+  {}
+
+
+
+  CrossFittedOperator::Answer
+  CrossFittedOperator::ask(OperatorModel &model, const OperatorData &data)
+  {
+    const torch::NoGradGuard no_gradients;
+    auto                     members = model.forward(data);
+    if (model.n_members() == 1)
+      members = members.unsqueeze(0);
+    Answer result;
+    result.mean = members.mean(0);
+    result.deviations =
+      (members - result.mean) / std::sqrt(std::max(model.n_members() - 1., 1.));
+    result.spread = result.deviations.square().sum(0);
+    return result;
+  }
+
+
+
+  CrossFittedOperator::Unseen
+  CrossFittedOperator::cross_fit(const Task                        &task,
+                                 const nlohmann::json              &choices,
+                                 const std::shared_ptr<const Loss> &loss) const
+  {
+    const long n     = task.training.size();
+    const auto order = as_numbers(
+      CounterRandom(task.options.seed, CounterRandom::Stream::splitting, 0)
+        .permutation(n));
+    const auto device = task.training.input.fields.device();
+    const long n_symmetries =
+      task.symmetries.defined() ? task.symmetries.size(0) : 1;
+    const long n_images =
+      std::clamp<long>(n_errors_wanted / n, 1, n_symmetries);
+
+    std::vector<OperatorData> data;
+    std::vector<Answer>       answers;
+    for (long fold = 0; fold < folds; ++fold)
+      {
+        std::vector<long> seen, unseen;
+        for (long i = 0; i < n; ++i)
+          (i % folds == fold ? unseen : seen).push_back(order[i]);
+        Task without     = task;
+        without.training = task.training.select(torch::tensor(seen).to(device));
+        const auto model =
+          train_operator(without, choices, loss, task.options.seed + 1 + fold);
+
+        // Its answers to images are errors as well, others than to the samples.
+        const auto rest =
+          task.training.select(torch::tensor(unseen).to(device));
+        for (long image = 0; image < n_images; ++image)
+          for (long begin = 0; begin < rest.size(); begin += block_size)
+            {
+              const long end   = std::min(begin + block_size, rest.size());
+              auto       block = rest.slice(begin, end);
+              if (task.symmetries.defined())
+                {
+                  const auto turns =
+                    ((torch::arange(begin, end, torch::kInt64) + image) %
+                     n_symmetries)
+                      .to(device);
+                  block = block.turned(
+                    task.symmetries.to(device).index_select(0, turns),
+                    task.channel_symmetries.defined() ?
+                      task.channel_symmetries.to(device).index_select(0,
+                                                                      turns) :
+                      torch::Tensor());
+                }
+              answers.push_back(ask(*model, block));
+              answers.back().deviations = torch::Tensor();
+              data.push_back(block);
+            }
+      }
+
+    const auto joined = [&](const auto &part) {
+      std::vector<torch::Tensor> parts;
+      for (std::size_t i = 0; i < data.size(); ++i)
+        parts.push_back(part(data[i], answers[i]));
+      return parts[0].defined() ? torch::cat(parts) : parts[0];
+    };
+    Unseen result;
+    result.data.input.fields =
+      joined([](const auto &d, const auto &) { return d.input.fields; });
+    const auto &points       = task.training.input.points;
+    result.data.input.points = points;
+    if (points.defined() && points.dim() == 3)
+      result.data.input.points =
+        joined([](const auto &d, const auto &) { return d.input.points; });
+    result.data.input.mask =
+      joined([](const auto &d, const auto &) { return d.input.mask; });
+    result.data.prior =
+      joined([](const auto &d, const auto &) { return d.prior; });
+    result.answer.mean =
+      joined([](const auto &, const auto &a) { return a.mean; });
+    result.answer.spread =
+      joined([](const auto &, const auto &a) { return a.spread; });
+    result.error =
+      joined([](const auto &d, const auto &) { return d.target; }) -
+      result.answer.mean;
+    return result;
+  }
+
+
+
+  torch::Tensor
+  CrossFittedOperator::by_channel(const torch::Tensor &values,
+                                  const torch::Tensor &fields)
+  {
+    std::vector<std::int64_t> shape(fields.dim(), 1);
+    shape[1] = -1;
+    return values.to(fields.options()).reshape(shape);
+  }
+
+
+
+  torch::Tensor
+  CrossFittedOperator::base_variance(const Answer &answer) const
+  {
+    const auto half = by_channel(mean_error / 2., answer.mean);
+    if (model->n_members() == 1)
+      return (2. * half).expand_as(answer.mean);
+    return half * (1. + answer.spread / by_channel(mean_spread, answer.mean));
+  }
+
+
+
+  OperatorData
+  CrossFittedOperator::variance_data(const OperatorData &data,
+                                     const Answer       &answer) const
+  {
+    OperatorData               result;
+    std::vector<torch::Tensor> channels = {answer.mean};
+    if (at_same_points(data.input.fields, answer.mean))
+      channels.push_back(data.input.fields);
+    if (data.prior.defined())
+      channels.push_back(answer.mean - data.prior);
+    if (model->n_members() > 1)
+      channels.push_back(
+        (base_variance(answer) / by_channel(mean_error, answer.mean)).log());
+    result.input.fields = torch::cat(channels, 1);
+    result.input.points = data.input.points;
+    result.input.mask   = data.input.mask;
+    return result;
+  }
+
+
+
+  void
+  CrossFittedOperator::fit(const Task &task)
+  {
+    const long n = task.training.size();
+    if (n < 2)
+      throw InputError(task.source,
+                       "the number of samples for the uncertainty '" +
+                         std::string(name) + "'",
+                       std::to_string(n),
+                       "2 at least");
+    folds = std::min(chosen.folds, n);
+
+    auto                        choices = task.parameters;
+    std::shared_ptr<const Loss> loss =
+      std::make_shared<RelativeNorm>(task.norm);
+    if (operator_has_parameter(task.type, "shared trunk"))
+      {
+        choices["members"]      = chosen.members;
+        choices["shared trunk"] = true;
+        loss =
+          std::make_shared<EnsembleLoss>(loss, task.norm, chosen.diversity);
+      }
+    model = train_operator(task, choices, loss, task.options.seed);
+
+    const auto unseen  = cross_fit(task, choices, loss);
+    const auto counted = counted_values(*model, unseen.data, unseen.error);
+    mean_error         = channel_mean(unseen.error.square(), counted);
+    mean_spread        = channel_mean(unseen.answer.spread, counted);
+
+    // Where nothing is to be found out there is nothing to be learned: there
+    // errors are as large as expected.
+    Task of_errors;
+    of_errors.training = variance_data(unseen.data, unseen.answer);
+    of_errors.training.target =
+      torch::where(counted.expand_as(unseen.error) > 0.,
+                   unseen.error / base_variance(unseen.answer).sqrt(),
+                   torch::ones_like(unseen.error));
+    const auto &fields   = of_errors.training.input.fields;
+    of_errors.type       = variance_type(of_errors.training);
+    of_errors.parameters = variance_choices(task, of_errors.training);
+    of_errors.shape      = {fields.size(1),
+                            unseen.error.size(1),
+                       of_errors.training.input.points.defined() ?
+                              task.shape.dim :
+                              fields.dim() - 2};
+    of_errors.source     = task.source;
+    auto &options        = of_errors.options;
+    options              = Trainer::Parameters();
+    options.batch_size   = std::min(variance_batch, fields.size(0));
+    options.epochs =
+      std::max<long>(1, chosen.steps * options.batch_size / fields.size(0));
+    options.learning_rate = 2e-3;
+    options.average       = 0.99;
+    options.precision     = task.options.precision;
+    variance_model        = train_operator(of_errors,
+                                    of_errors.parameters,
+                                    std::make_shared<VarianceLikelihood>(),
+                                    task.options.seed);
+  }
+
+
+
+  FieldDistribution
+  CrossFittedOperator::predict(const OperatorData &data) const
+  {
+    const torch::NoGradGuard no_gradients;
+    const auto               answer = ask(*model, data);
+    const auto               growth = (1. - 1. / double(folds)) *
+                        VarianceLikelihood::log_variance(
+                          variance_model->forward(variance_data(data, answer)))
+                          .exp() *
+                        model->unknown().to(answer.mean.options());
+
+    FieldDistribution result;
+    result.mean = answer.mean;
+    if (model->n_members() == 1)
+      result.variance = growth * by_channel(mean_error, answer.mean);
+    else
+      {
+        const auto half = growth * by_channel(mean_error / 2., answer.mean);
+        result.variance = half;
+        result.factor   = (answer.deviations *
+                         (half / by_channel(mean_spread, answer.mean)).sqrt())
+                          .movedim(0, -1);
+      }
+    return result;
+  }
+
+
+
+  void
+  CrossFittedOperator::save(ModelFile &file) const
+  {
+    file.metadata["uncertainty"] = {{"method", name}, {"folds", folds}};
+    model->save(file);
+    variance_model->save(file, "variance");
+    file.tensors["uncertainty.mean_error"]  = mean_error.to(torch::kCPU);
+    file.tensors["uncertainty.mean_spread"] = mean_spread.to(torch::kCPU);
+  }
+
+
+
+  void
+  CrossFittedOperator::load(const ModelFile &file)
+  {
+    const auto description = file.get<nlohmann::json>("uncertainty");
+    const auto n           = description.value("folds", nlohmann::json());
+    if (description.value("method", "") != name || !n.is_number_integer() ||
+        n.get<long>() < 2)
+      throw FileError(file.filename,
+                      std::string("its uncertainty is not that of the method "
+                                  "'") +
+                        name + "'");
+    model          = OperatorModel::load(file);
+    variance_model = OperatorModel::load(file, "variance");
+    mean_error     = file.tensor("uncertainty.mean_error");
+    mean_spread    = file.tensor("uncertainty.mean_spread");
+    if (mean_error.dim() != 1 ||
+        mean_error.size(0) != model->shape.out_channels ||
+        mean_spread.sizes() != mean_error.sizes())
+      throw FileError(file.filename,
+                      "its mean squares of errors do not fit to its operator");
+    folds = n;
+    model->eval();
+    variance_model->eval();
+  }
+
+
+
+  void
+  CrossFittedOperator::to(const torch::TensorOptions &options)
+  {
+    for (const auto &each : {model, variance_model})
+      each->to(options.device(), options.dtype().toScalarType());
+  }
+
+
+
+  void
+  CrossFittedOperator::register_type()
+  {
+    static const ProbabilisticOperatorRegistry::Registration registration(
+      name,
+      "One operator, and a small one for its errors, which has learned from "
+      "those on samples that were left out.",
+      {{"members",
+        8,
+        2,
+        256,
+        "Number of heads, if the operator can have them."},
+       {"diversity",
+        0.5,
+        0.,
+        0.5,
+        "Weight of the distance between heads in what is minimised; one half "
+        "makes it a proper score."},
+       {"folds", 4, 2, 1000, "Parts of the samples that are left out in turn."},
+       {"steps", 800, 1, 1e7, "Of the training of the small operator."}},
+      [](const nlohmann::json &given) {
+        return std::make_unique<CrossFittedOperator>(
+          Parameters{given["members"],
+                     given["diversity"],
+                     given["folds"],
+                     given["steps"]});
+      });
+  }
+} // namespace neuraldeal

@@ -1,0 +1,115 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_uncertainty_cross_fitted_operator_h
+#define neuraldeal_surrogates_uncertainty_cross_fitted_operator_h
+
+#include <neuraldeal/surrogates/uncertainty/probabilistic_operator.h>
+
+namespace neuraldeal
+{
+  /**
+   * One operator, and a small one beside it which says how wrong the first is.
+   * The second learns from errors that were really made: the samples are
+   * divided into folds, and what an operator trained on all other folds makes
+   * of a sample is as wrong as an operator is on what it has not seen (cross
+   * fitting: Chernozhukov et al., arXiv:1608.00060, section 1; for variances:
+   * Fan and Yao, Biometrika 85, 1998, from residuals).
+   *
+   * The operator has several heads where its type has members with a shared
+   * trunk, trained by the energy score as OperatorEnsemble does; its answer is
+   * their mean. Their spread s² (squared, at every value) is too small but in
+   * the right places, and grows far from the data. With the mean square m of
+   * the errors of unseen samples and s̄² of the spread, of every channel, the
+   * variance is
+   *   v = (1 − 1/K) w exp ℓ,  w = m/2 (1 + s²/s̄²),
+   * where ℓ is what the second operator says, having read the input, the
+   * answer and log w, trained by the likelihood of the errors over √w. The
+   * first factor takes into account that the operators of the K folds had
+   * fewer samples: the square of an error is taken for inversely proportional
+   * to their number. Of v, the part with s² is common to all values as the
+   * heads' spread is, the other is each value's own.
+   *
+   * Costs K + 1 trainings, but an answer no more than that of one operator and
+   * the small one.
+   */
+  class CrossFittedOperator : public ProbabilisticOperator
+  {
+  public:
+    struct Parameters
+    {
+      long   members;
+      double diversity; ///< λ of EnsembleLoss
+      long   folds;     ///< K
+      long   steps;     ///< of the second operator's training
+    };
+
+    explicit CrossFittedOperator(const Parameters &parameters);
+
+    void
+    fit(const Task &task) override;
+
+    FieldDistribution
+    predict(const OperatorData &data) const override;
+
+    void
+    save(ModelFile &file) const override;
+
+    void
+    load(const ModelFile &file) override;
+
+    void
+    to(const torch::TensorOptions &options) override;
+
+    /** Make this class known under the name "cross-fitted". */
+    static void
+    register_type();
+
+  private:
+    /** What is said without the second operator. */
+    struct Answer
+    {
+      torch::Tensor mean;       ///< [n, c, …]
+      torch::Tensor deviations; ///< [members, n, c, …] / √(members − 1)
+      torch::Tensor spread;     ///< s², [n, c, …]
+    };
+
+    static Answer
+    ask(OperatorModel &model, const OperatorData &data);
+
+    /** What operators make of samples that they have not seen. */
+    struct Unseen
+    {
+      OperatorData  data;
+      Answer        answer; ///< without deviations
+      torch::Tensor error;  ///< [n, c, …]
+    };
+
+    /** Train an operator for every fold and collect its errors. */
+    Unseen
+    cross_fit(const Task                        &task,
+              const nlohmann::json              &choices,
+              const std::shared_ptr<const Loss> &loss) const;
+
+    /** w, [n, c, …] */
+    torch::Tensor
+    base_variance(const Answer &answer) const;
+
+    /** What the second operator reads. */
+    OperatorData
+    variance_data(const OperatorData &data, const Answer &answer) const;
+
+    /** m, or s̄², in a shape to go with [n, c, …]. */
+    static torch::Tensor
+    by_channel(const torch::Tensor &values, const torch::Tensor &fields);
+
+    const Parameters chosen;
+
+    std::shared_ptr<OperatorModel> model, variance_model;
+
+    torch::Tensor mean_error, mean_spread; ///< m and s̄², [c] float64
+    long          folds;                   ///< that there were
+  };
+} // namespace neuraldeal
+
+#endif
