@@ -13,7 +13,8 @@ namespace neuraldeal::performance
 {
   namespace
   {
-    constexpr double high = 12., low = 3.;
+    /** Between the two values of a coefficient, whatever its contrast. */
+    constexpr double middle = 6.;
 
     /** Bits of a byte, the least significant first. */
     torch::Tensor
@@ -62,7 +63,7 @@ namespace neuraldeal::performance
 
 
 
-  DarcyField::DarcyField(const unsigned int n_cells)
+  DarcyField::DarcyField(const unsigned int n_cells, const double tau)
     : modes(torch::empty({n_cells, n_cells}, torch::kFloat64))
     , deviations(torch::empty({n_cells, n_cells}, torch::kFloat64))
   {
@@ -75,9 +76,26 @@ namespace neuraldeal::performance
           mode[i][k] =
             (k == 0 ? 1. :
                       std::sqrt(2.) * std::cos(pi * k * (i + 0.5) / n_cells));
-          deviation[i][k] = 1. / (pi * pi * (1. * i * i + 1. * k * k) + 9.);
+          deviation[i][k] =
+            1. / (pi * pi * (1. * i * i + 1. * k * k) + tau * tau);
         }
     deviation[0][0] = 0.;
+  }
+
+
+
+  double
+  DarcyField::mean_variance() const
+  {
+    return deviations.square().sum().item<double>();
+  }
+
+
+
+  void
+  DarcyField::normalise(const double variance)
+  {
+    deviations.mul_(std::sqrt(variance / mean_variance()));
   }
 
 
@@ -103,12 +121,21 @@ namespace neuraldeal::performance
 
 
 
-  torch::Tensor
-  darcy_coefficient(const torch::Tensor &field)
+  std::array<double, 2>
+  darcy_values(const double contrast)
   {
+    return {{middle * std::exp2(-contrast), middle * std::exp2(contrast)}};
+  }
+
+
+
+  torch::Tensor
+  darcy_coefficient(const torch::Tensor &field, const double contrast)
+  {
+    const auto values = darcy_values(contrast);
     return torch::where(field >= 0,
-                        torch::full_like(field, high),
-                        torch::full_like(field, low));
+                        torch::full_like(field, values[1]),
+                        torch::full_like(field, values[0]));
   }
 
 
@@ -152,7 +179,7 @@ namespace neuraldeal::performance
   pack_coefficient(const torch::Tensor &coefficient)
   {
     const auto m       = coefficient.size(0);
-    const auto bits    = (coefficient.reshape({m, -1}) == high);
+    const auto bits    = (coefficient.reshape({m, -1}) > middle);
     const auto n_bits  = bits.size(1);
     const auto n_bytes = (n_bits + 7) / 8;
     auto       padded  = torch::zeros({m, 8 * n_bytes}, torch::kInt64);
@@ -165,7 +192,9 @@ namespace neuraldeal::performance
 
 
   torch::Tensor
-  unpack_coefficient(const torch::Tensor &bytes, const unsigned int n)
+  unpack_coefficient(const torch::Tensor         &bytes,
+                     const unsigned int           n,
+                     const std::array<double, 2> &values)
   {
     const auto m    = bytes.size(0);
     const auto bits = bytes.to(torch::kInt64)
@@ -175,6 +204,9 @@ namespace neuraldeal::performance
                         .reshape({m, -1})
                         .narrow(1, 0, std::int64_t(n) * n)
                         .reshape({m, n, n});
-    return low + (high - low) * bits.to(torch::kFloat32);
+    const auto value = [&](const unsigned int i) {
+      return torch::full({1}, values[i], torch::kFloat32);
+    };
+    return torch::where(bits, value(1), value(0));
   }
 } // namespace neuraldeal::performance

@@ -6,6 +6,7 @@
 
 #include <torch/types.h>
 
+#include <array>
 #include <cstdint>
 
 /**
@@ -20,13 +21,13 @@
 namespace neuraldeal::performance
 {
   /**
-   * The Gaussian random field with mean zero and covariance (−Δ + 9)⁻² with
+   * The Gaussian random field with mean zero and covariance (−Δ + τ²)⁻² with
    * Neumann conditions, by its Karhunen–Loève expansion
-   * ∑ ξ_kl / (π² (k² + l²) + 9) φ_k(y) φ_l(x), φ_0 = 1, φ_k(x) = √2 cos(πkx),
+   * ∑ ξ_kl / (π² (k² + l²) + τ²) φ_k(y) φ_l(x), φ_0 = 1, φ_k(x) = √2 cos(πkx),
    * with independent standard normal ξ_kl, k, l < n, at the centres of n × n
-   * cells.
+   * cells. 1/τ is its correlation length.
    *
-   * This is the field of the published generator (GRF.m, in
+   * With τ = 3 this is the field of the published generator (GRF.m, in
    * data_generation/darcy of neuraloperator/neuraloperator): the same n²
    * frequencies, points and weights, and the constant mode is left out, as
    * there. It differs in its random numbers, and in the factor 3 that
@@ -35,7 +36,20 @@ namespace neuraldeal::performance
   class DarcyField
   {
   public:
-    explicit DarcyField(const unsigned int n_cells);
+    explicit DarcyField(const unsigned int n_cells, const double tau = 3.);
+
+    /**
+     * The pointwise variance, its mean over the square: the sum of the
+     * variances of the modes, since these are orthonormal (on the square, and
+     * as means over the centres of the cells too). The variance itself is
+     * larger at the boundary than inside.
+     */
+    double
+    mean_variance() const;
+
+    /** Multiply the field so that mean_variance() is @p variance. */
+    void
+    normalise(const double variance);
 
     /**
      * The field number @p index of the sequence @p seed, [n, n] float64. It
@@ -58,9 +72,19 @@ namespace neuraldeal::performance
 
 
 
-  /** The coefficient: 12 where @p field is at least zero, 3 elsewhere. */
+  /**
+   * The two values of a binary coefficient, 6 · 2^−f and 6 · 2^f: 3 and 12
+   * where @p contrast f is 1.
+   */
+  std::array<double, 2>
+  darcy_values(const double contrast = 1.);
+
+  /**
+   * The coefficient: 12 where @p field is at least zero, 3 elsewhere, or the
+   * other values of darcy_values().
+   */
   torch::Tensor
-  darcy_coefficient(const torch::Tensor &field);
+  darcy_coefficient(const torch::Tensor &field, const double contrast = 1.);
 
 
 
@@ -101,7 +125,8 @@ namespace neuraldeal::performance
 
 
   /**
-   * One bit for each value of a coefficient, set where it is 12.
+   * One bit for each value of a binary coefficient, set where it is the larger
+   * one of darcy_values().
    * @param coefficient [m, n, n]
    * @return [m, ⌈n² / 8⌉] uint8: cell c = n·row + column is bit c mod 8 of
    * byte c / 8, the least significant bit first (numpy.unpackbits with
@@ -110,9 +135,14 @@ namespace neuraldeal::performance
   torch::Tensor
   pack_coefficient(const torch::Tensor &coefficient);
 
-  /** The inverse: @p bytes [m, ⌈n² / 8⌉] as [m, n, n] float32. */
+  /**
+   * The inverse: @p bytes [m, ⌈n² / 8⌉] as [m, n, n] float32 with the two
+   * @p values, the smaller one first.
+   */
   torch::Tensor
-  unpack_coefficient(const torch::Tensor &bytes, const unsigned int n);
+  unpack_coefficient(const torch::Tensor         &bytes,
+                     const unsigned int           n,
+                     const std::array<double, 2> &values = darcy_values());
 } // namespace neuraldeal::performance
 
 #endif
