@@ -42,38 +42,51 @@ namespace neuraldeal
     attention.point_temperature = parameters.point_temperature;
     attention.convolution_dim   = parameters.local_convolution ? shape.dim : 0;
 
-    const long width = parameters.width;
+    const long width  = parameters.width;
+    const long trunks = parameters.shared_trunk ? 1 : parameters.members;
+    attention.members = trunks;
     const long hidden =
       std::max(1l, std::lround(parameters.mlp_ratio * double(width)));
     lifting =
       register_module("lifting",
-                      std::make_shared<FeatureNetwork>(
-                        shape.in_channels + shape.dim, width, 2 * width, 1));
+                      std::make_shared<FeatureNetwork>(shape.in_channels +
+                                                         shape.dim,
+                                                       width,
+                                                       2 * width,
+                                                       1,
+                                                       Activation::gelu,
+                                                       true,
+                                                       trunks));
     for (long l = 0; l < parameters.layers; ++l)
       {
         const auto suffix = "_" + std::to_string(l);
-        Layer      layer;
+        const long members =
+          l + 1 == parameters.layers ? parameters.members : trunks;
+        Layer layer;
         layer.attention =
           register_module("attention" + suffix,
                           std::make_shared<SliceAttention>(attention));
         if (parameters.local_network)
           {
-            layer.network_in = register_module(
-              "network_in" + suffix,
-              std::make_shared<FeatureConvolution>(width, hidden, shape.dim));
+            layer.network_in =
+              register_module("network_in" + suffix,
+                              std::make_shared<FeatureConvolution>(
+                                width, hidden, shape.dim, trunks));
             layer.network_out = register_module(
               "network_out" + suffix,
-              std::make_shared<FeatureLinear>(hidden, width, false));
+              std::make_shared<FeatureLinear>(hidden, width, false, members));
           }
         else
           layer.network = register_module(
             "network" + suffix,
             std::make_shared<FeatureNetwork>(
-              width, width, hidden, 1, Activation::gelu, false));
+              width, width, hidden, 1, Activation::gelu, false, members));
         layers.push_back(layer);
       }
-    projection = register_module(
-      "projection", std::make_shared<FeatureLinear>(width, shape.out_channels));
+    projection =
+      register_module("projection",
+                      std::make_shared<FeatureLinear>(
+                        width, shape.out_channels, true, parameters.members));
   }
 
 
@@ -91,21 +104,24 @@ namespace neuraldeal
                          "neighbours");
 
     // Sums of many layers are kept in the precision of the data.
-    auto v = lifting->forward(fields.features).to(input.fields.scalar_type());
+    auto v =
+      lifting->forward(fields.features, true).to(input.fields.scalar_type());
     for (const auto &layer : layers)
       {
-        v      = v + layer.attention->forward(normalized_features(v),
+        // Where members part, they still read the same.
+        const bool shared = settings.shared_trunk && &layer == &layers.back();
+        v                 = v + layer.attention->forward(normalized_features(v),
                                          fields.mask,
                                          fields.grid);
-        auto y = normalized_features(v);
+        auto y            = normalized_features(v);
         if (layer.network)
-          y = layer.network->forward(y);
+          y = layer.network->forward(y, shared);
         else
           {
             if (fields.mask.defined())
               y = y.masked_fill(fields.mask.logical_not().unsqueeze(2), 0.);
             y = layer.network_out->forward(
-              at::gelu(layer.network_in->forward(y, fields.grid)));
+              at::gelu(layer.network_in->forward(y, fields.grid)), shared);
           }
         v = v + y;
       }
@@ -164,7 +180,17 @@ namespace neuraldeal
         defaults.point_temperature,
         0,
         1,
-        "Whether each point has its own sharpness of the choice of slices."}},
+        "Whether each point has its own sharpness of the choice of slices."},
+       {"members",
+        defaults.members,
+        1,
+        256,
+        "Number of operators side by side."},
+       {"shared trunk",
+        defaults.shared_trunk,
+        0,
+        1,
+        "Whether members differ by the last network and projection only."}},
       [](const OperatorShape &shape, const nlohmann::json &given) {
         Parameters parameters;
         parameters.width             = given["width"];
@@ -177,6 +203,8 @@ namespace neuraldeal
         parameters.local_network     = given["local network"];
         parameters.slice_noise       = given["slice noise"];
         parameters.point_temperature = given["point temperature"];
+        parameters.members           = given["members"];
+        parameters.shared_trunk      = given["shared trunk"];
         return std::make_shared<AttentionOperator>(shape, parameters);
       });
   }

@@ -24,6 +24,11 @@ namespace neuraldeal
    * Points have no order and no neighbours: permute them, and the output is
    * permuted. With `local convolution`, for grids, neighbours count in the
    * choice of slices, with `local network` in the networks between as well.
+   *
+   * An ensemble of operators is evaluated in one pass: `members` of them, which
+   * have nothing in common but the input, or, with a `shared trunk`, all but
+   * the F of the last layer (of a local one its linear map) and the linear map
+   * behind it.
    */
   class AttentionOperator : public NeuralOperator
   {
@@ -40,6 +45,8 @@ namespace neuraldeal
       bool   local_network     = false;
       bool   slice_noise       = false;
       bool   point_temperature = false;
+      long   members           = 1;
+      bool   shared_trunk      = false;
     };
 
     /** @throw InputError if the parameters do not go together. */
@@ -52,6 +59,12 @@ namespace neuraldeal
      */
     torch::Tensor
     forward(const OperatorInput &input) override;
+
+    long
+    n_members() const override
+    {
+      return settings.members;
+    }
 
     /** Make this class known under the name "attention". */
     static void

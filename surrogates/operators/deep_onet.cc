@@ -38,7 +38,17 @@ namespace neuraldeal
          "GELU",
          0,
          0,
-         "Activation between the layers: GELU or tanh."}};
+         "Activation between the layers: GELU or tanh."},
+        {"members",
+         defaults.members,
+         1,
+         256,
+         "Number of operators side by side."},
+        {"shared trunk",
+         defaults.shared_trunk,
+         0,
+         1,
+         "Whether members differ by the last layers of their networks only."}};
       if (has_trunk)
         result.push_back({"trunk layers",
                           defaults.trunk_layers,
@@ -58,8 +68,20 @@ namespace neuraldeal
       parameters.branch_layers = given["branch layers"];
       parameters.trunk_layers =
         given.value("trunk layers", parameters.trunk_layers);
-      parameters.activation = activation_by_name(given["activation"], name);
+      parameters.activation   = activation_by_name(given["activation"], name);
+      parameters.members      = given["members"];
+      parameters.shared_trunk = given["shared trunk"];
       return parameters;
+    }
+
+    /** Zeros, [out, 1]; of several members [members, out, 1]. */
+    torch::Tensor
+    first_bias(const OperatorShape              &shape,
+               const BranchOperator::Parameters &parameters)
+    {
+      return parameters.members > 1 ?
+               torch::zeros({parameters.members, shape.out_channels, 1}) :
+               torch::zeros({shape.out_channels, 1});
     }
   } // namespace
 
@@ -77,14 +99,16 @@ namespace neuraldeal
                        "sensors",
                        std::to_string(parameters.sensors),
                        "the number of points that the fields are given at");
-    branch =
-      register_module("branch",
-                      std::make_shared<FeatureNetwork>(shape.in_channels *
-                                                         parameters.sensors,
-                                                       parameters.basis,
-                                                       parameters.width,
-                                                       parameters.branch_layers,
-                                                       parameters.activation));
+    branch = register_module(
+      "branch",
+      std::make_shared<FeatureNetwork>(shape.in_channels * parameters.sensors,
+                                       parameters.basis,
+                                       parameters.width,
+                                       parameters.branch_layers,
+                                       parameters.activation,
+                                       true,
+                                       parameters.members,
+                                       parameters.shared_trunk));
   }
 
 
@@ -101,7 +125,7 @@ namespace neuraldeal
                        fmt::format("[n, {}, …] with {} points, one a sensor",
                                    shape.in_channels,
                                    settings.sensors));
-    return branch->forward(values);
+    return branch->forward(values, true);
   }
 
 
@@ -126,8 +150,11 @@ namespace neuraldeal
                                          parameters.basis * shape.out_channels,
                                          parameters.width,
                                          parameters.trunk_layers,
-                                         parameters.activation)))
-    , bias(register_parameter("bias", torch::zeros({shape.out_channels, 1})))
+                                         parameters.activation,
+                                         true,
+                                         parameters.members,
+                                         parameters.shared_trunk)))
+    , bias(register_parameter("bias", first_bias(shape, parameters)))
   {}
 
 
@@ -138,21 +165,32 @@ namespace neuraldeal
     check_mask(input);
     const auto beta =
       coefficients(input.fields) / std::sqrt(double(settings.basis)); // [n, r]
-    const long n = beta.size(0);
+    const long n = beta.size(-2), members = settings.members;
 
     const OutputPoints output(input, shape, beta.options(), name);
 
-    // [Q, r·out] → [r, out·Q], and the same for each sample
+    // [Q, r·out] → [r, out·Q], and the same for each sample and member
     const bool is_shared = output.coordinates.dim() == 2;
+    const long n_bases   = members * (is_shared ? 1 : n);
     const auto phi =
-      trunk->forward(output.coordinates)
-        .reshape({is_shared ? 1 : n, -1, settings.basis, shape.out_channels})
+      trunk->forward(output.coordinates, true)
+        .reshape({n_bases, -1, settings.basis, shape.out_channels})
         .permute({0, 2, 3, 1})
-        .reshape({is_shared ? 1 : n, settings.basis, -1});
-    const auto sum =
-      is_shared ? torch::mm(beta, phi[0]) : torch::bmm(beta.unsqueeze(1), phi);
-    return (sum.reshape({n, shape.out_channels, -1}) + bias)
-      .reshape(output.field_shape);
+        .reshape({n_bases, settings.basis, -1});
+    torch::Tensor sum;
+    if (n_bases == 1)
+      sum = torch::mm(beta.reshape({n, -1}), phi[0]);
+    else
+      sum = torch::bmm(beta.reshape({n_bases, -1, settings.basis}), phi);
+
+    auto result_shape = output.field_shape;
+    if (members == 1)
+      return (sum.reshape({n, shape.out_channels, -1}) + bias)
+        .reshape(result_shape);
+    result_shape.insert(result_shape.begin(), members);
+    return (sum.reshape({members, n, shape.out_channels, -1}) +
+            bias.unsqueeze(1))
+      .reshape(result_shape);
   }
 
 
@@ -215,11 +253,36 @@ namespace neuraldeal
 
 
 
+  void
+  PODDeepONet::look_at_outputs(const torch::Tensor &outputs)
+  {
+    const torch::NoGradGuard no_gradients;
+    const auto rows   = outputs.flatten(1).to(torch::kCPU, torch::kFloat64);
+    const auto center = rows.mean(0);
+    const auto svd    = at::linalg_svd(rows - center, false);
+    const auto scaled = std::get<2>(svd) * std::get<1>(svd).unsqueeze(1) /
+                        std::sqrt(double(rows.size(0)));
+    auto basis = torch::zeros({settings.basis, rows.size(1)}, torch::kFloat64);
+    const long n = std::min<long>(settings.basis, scaled.size(0));
+    basis.slice(0, 0, n).copy_(scaled.slice(0, 0, n));
+    auto shape_of_modes = outputs.sizes().vec();
+    shape_of_modes[0]   = settings.basis;
+    set_basis(center.reshape(outputs.sizes().slice(1)),
+              basis.reshape(shape_of_modes));
+  }
+
+
+
   torch::Tensor
   PODDeepONet::compose(const torch::Tensor &coefficients) const
   {
-    return torch::addmm(mean.flatten(), coefficients, modes.flatten(1))
-      .reshape({coefficients.size(0), shape.out_channels, settings.sensors});
+    auto result_shape   = coefficients.sizes().vec();
+    result_shape.back() = shape.out_channels;
+    result_shape.push_back(settings.sensors);
+    return torch::addmm(mean.flatten(),
+                        coefficients.reshape({-1, settings.basis}),
+                        modes.flatten(1))
+      .reshape(result_shape);
   }
 
 
@@ -240,7 +303,7 @@ namespace neuraldeal
     const auto beta = coefficients(input.fields);
     if (input.points.defined())
       {
-        check_points(input.points, beta.size(0), shape, name);
+        check_points(input.points, beta.size(-2), shape, name);
         if (input.points.size(-2) != settings.sensors)
           throw InputError(name,
                            "the shape of the points",
@@ -250,6 +313,8 @@ namespace neuraldeal
       }
     auto result_shape = input.fields.sizes().vec();
     result_shape[1]   = shape.out_channels;
+    if (settings.members > 1)
+      result_shape.insert(result_shape.begin(), settings.members);
     return compose(beta).reshape(result_shape);
   }
 

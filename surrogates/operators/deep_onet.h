@@ -27,14 +27,29 @@ namespace neuraldeal
       long       branch_layers = 3;
       long       trunk_layers  = 3;
       Activation activation    = Activation::gelu;
+
+      /**
+       * Operators side by side, which have nothing in common but the input,
+       * or, with `shared_trunk`, all but the last layers of branch and trunk.
+       * (A LatentODE is one operator, whatever stands here.)
+       */
+      long members      = 1;
+      bool shared_trunk = false;
     };
 
     /**
-     * The coefficients, [n, in, …] → [n, r].
+     * The coefficients, [n, in, …] → [n, r]; of several members
+     * [members, n, r].
      * @throw InputError unless there are as many points as sensors.
      */
     torch::Tensor
     coefficients(const torch::Tensor &fields);
+
+    long
+    n_members() const override
+    {
+      return settings.members;
+    }
 
   protected:
     /** @throw InputError without sensors. */
@@ -80,7 +95,8 @@ namespace neuraldeal
 
     /**
      * [n, in, …] with as many points as sensors → [n, out, Q] at the Q points
-     * of @p input, or [n, out, …] on its grid.
+     * of @p input, or [n, out, …] on its grid; of several members
+     * [members, n, out, …].
      */
     torch::Tensor
     forward(const OperatorInput &input) override;
@@ -91,7 +107,7 @@ namespace neuraldeal
 
   private:
     std::shared_ptr<FeatureNetwork> trunk;
-    torch::Tensor                   bias; ///< [out, 1]
+    torch::Tensor                   bias; ///< [out, 1], [members, out, 1]
   };
 
 
@@ -106,6 +122,7 @@ namespace neuraldeal
    *
    * Mean and modes are buffers of the module, "mean" and "modes", whose sizes
    * follow from the parameters: whatever keeps the buffers keeps the basis.
+   * Several members have the same ones.
    */
   class PODDeepONet : public BranchOperator
   {
@@ -124,12 +141,24 @@ namespace neuraldeal
     void
     set_basis(const torch::Tensor &mean, const torch::Tensor &modes);
 
-    /** The fields of these coefficients, [n, r] → [n, out, sensors]. */
+    /**
+     * set_basis() from @p outputs, [n, out, …]: their mean, and their first r
+     * modes in the mean square of all values, by the standard deviations of
+     * their coefficients. Modes that n fields do not have are zero.
+     */
+    void
+    look_at_outputs(const torch::Tensor &outputs) override;
+
+    /**
+     * The fields of these coefficients, [n, r] → [n, out, sensors]; with more
+     * indices before these.
+     */
     torch::Tensor
     compose(const torch::Tensor &coefficients) const;
 
     /**
-     * [n, in, …] → [n, out, …] with as many points as sensors.
+     * [n, in, …] → [n, out, …] with as many points as sensors; of several
+     * members [members, n, out, …].
      * @throw InputError as long as there is no basis.
      */
     torch::Tensor

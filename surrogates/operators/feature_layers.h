@@ -14,6 +14,10 @@ namespace neuraldeal
 {
   // Layers on tensors with the features last, [rows …, features]: rows are
   // points, slices or samples. (PointwiseLinear has the channels in front.)
+  //
+  // Of several members these are as many layers, evaluated together, which know
+  // nothing of each other: their weights have the member as first index more,
+  // and so have the rows, unless all members read the same ones.
 
   /** The same affine map of the features of every row. */
   class FeatureLinear : public torch::nn::Module
@@ -22,15 +26,25 @@ namespace neuraldeal
     /** Weights and bias uniform in ±1/√n_inputs. */
     FeatureLinear(const long n_inputs,
                   const long n_outputs,
-                  const bool has_bias = true);
+                  const bool has_bias = true,
+                  const long members  = 1);
 
-    /** [rows …, inputs] → [rows …, outputs] */
+    /**
+     * [rows …, inputs] → [rows …, outputs]; of several members
+     * [members, rows …, inputs] → [members, rows …, outputs].
+     * @param shared whether all members read the same rows, [rows …, inputs].
+     */
     torch::Tensor
-    forward(const torch::Tensor &rows);
+    forward(const torch::Tensor &rows, const bool shared = false);
 
   private:
-    torch::Tensor weight; ///< [outputs, inputs]
-    torch::Tensor bias;   ///< [outputs], or not defined
+    /** forward() of several members. */
+    torch::Tensor
+    of_members(const torch::Tensor &rows, const bool shared) const;
+
+    const long    members;
+    torch::Tensor weight; ///< [outputs, inputs], [members, outputs, inputs]
+    torch::Tensor bias;   ///< [outputs], [members, outputs], or not defined
   };
 
 
@@ -45,17 +59,24 @@ namespace neuraldeal
     /** Weights uniform in ±1/√(3^dim n_inputs). One to three dimensions. */
     FeatureConvolution(const long n_inputs,
                        const long n_outputs,
-                       const long dim);
+                       const long dim,
+                       const long members = 1);
 
     /**
-     * [n, P, inputs] → [n, P, outputs]
+     * [n, P, inputs] → [n, P, outputs]; of several members
+     * [members, n, P, inputs] → [members, n, P, outputs].
      * @param grid s_1, …, s_d with the product P.
      */
     torch::Tensor
     forward(const torch::Tensor &rows, const at::IntArrayRef grid);
 
   private:
-    torch::Tensor weight; ///< [outputs, inputs, 3, …, 3]
+    /** [n, P, members·inputs] → [n, P, members·outputs] */
+    torch::Tensor
+    convolved(const torch::Tensor &rows, const at::IntArrayRef grid) const;
+
+    const long    members;
+    torch::Tensor weight; ///< [outputs, inputs, 3, …], [members, outputs, …]
   };
 
 
@@ -92,20 +113,30 @@ namespace neuraldeal
      * @param n_hidden_layers of @p width features each; without any the
      * network is an affine map.
      * @param has_bias of all layers: whether they are affine or linear.
+     * @param members number of networks.
+     * @param shared_layers whether they differ by their last layers only.
      */
     FeatureNetwork(const long       n_inputs,
                    const long       n_outputs,
                    const long       width,
                    const long       n_hidden_layers,
-                   const Activation activation = Activation::gelu,
-                   const bool       has_bias   = true);
+                   const Activation activation    = Activation::gelu,
+                   const bool       has_bias      = true,
+                   const long       members       = 1,
+                   const bool       shared_layers = false);
 
-    /** [rows …, inputs] → [rows …, outputs] */
+    /**
+     * [rows …, inputs] → [rows …, outputs]; of several members
+     * [members, rows …, outputs].
+     * @param shared whether all members read the same rows, as FeatureLinear
+     * says; so they do where they share layers, whatever is given here.
+     */
     torch::Tensor
-    forward(const torch::Tensor &rows);
+    forward(const torch::Tensor &rows, const bool shared = false);
 
   private:
     const Activation                            activation;
+    const bool                                  shared_layers;
     std::vector<std::shared_ptr<FeatureLinear>> layers;
   };
 } // namespace neuraldeal

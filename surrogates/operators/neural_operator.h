@@ -59,6 +59,13 @@ namespace neuraldeal
     }
 
     /**
+     * What some operators look at before they are trained: @p outputs as
+     * forward() will have to give them, [n, out, …]. Others take no notice.
+     */
+    virtual void
+    look_at_outputs(const torch::Tensor &outputs);
+
+    /**
      * Whether forward() does the same operations at every call, so that a GPU
      * can record them: not so where the host looks at values and decides.
      */

@@ -177,8 +177,11 @@ namespace neuraldeal
       root_mean_square(fields - by_channel(input_mean, fields)));
     if (with_prior)
       prior_scale.copy_(root_mean_square(counted(data.prior)));
-    output_scale.copy_(root_mean_square(
-      counted(with_prior ? data.target - data.prior : data.target)));
+    const auto corrections =
+      with_prior ? data.target - data.prior : data.target;
+    output_scale.copy_(root_mean_square(counted(corrections)));
+    network->look_at_outputs(corrections /
+                             by_channel(output_scale, corrections));
   }
 
 

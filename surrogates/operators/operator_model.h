@@ -84,7 +84,11 @@ namespace neuraldeal
                   const std::string    &source,
                   const std::uint64_t   seed);
 
-    /** Take the scales from @p data: root mean squares over all points. */
+    /**
+     * Take the scales from @p data: root mean squares over all points. An
+     * operator that has a basis takes it from there as well (see
+     * NeuralOperator::look_at_outputs()).
+     */
     void
     set_scales(const OperatorData &data);
 

@@ -165,10 +165,11 @@ namespace neuraldeal
     auto fields = mask.defined() ?
                     rows.masked_fill(mask.logical_not().unsqueeze(2), 0.) :
                     rows;
-    fields      = fields.transpose(1, 2).contiguous();
+    fields      = fields.transpose(-2, -1).contiguous();
     if (grid.empty())
       return fields;
-    std::vector<std::int64_t> shape = {fields.size(0), fields.size(1)};
+    auto shape = fields.sizes().vec(); // […, out, P]
+    shape.pop_back();
     shape.insert(shape.end(), grid.begin(), grid.end());
     return fields.reshape(shape);
   }

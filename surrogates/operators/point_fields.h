@@ -47,7 +47,10 @@ namespace neuraldeal
     /** s_1, …, s_d; empty at points that are not a grid. */
     std::vector<std::int64_t> grid;
 
-    /** From [n, P, out] to the layout of the fields that came in. */
+    /**
+     * From [n, P, out] to the layout of the fields that came in; from
+     * [members, n, P, out] to that of several members.
+     */
     torch::Tensor
     like_input(const torch::Tensor &rows) const;
   };

@@ -46,13 +46,17 @@ namespace neuraldeal
        * three points in every direction; 0: it is pointwise.
        */
       long convolution_dim = 0;
+
+      /** Attentions that are evaluated together; see FeatureLinear. */
+      long members = 1;
     };
 
     /** @throw InputError if width is not a multiple of heads. */
     SliceAttention(const Parameters &parameters);
 
     /**
-     * [n, P, width] → [n, P, width]
+     * [n, P, width] → [n, P, width]; of several members
+     * [members, n, P, width] → [members, n, P, width].
      * @param mask truth values, [n, P], or not defined. Masked points add
      * nothing to any slice; what is returned in them means nothing.
      * @param grid s_1, …, s_d; needed by the convolution.
@@ -63,13 +67,16 @@ namespace neuraldeal
             const at::IntArrayRef grid = {});
 
   private:
-    /** y of all heads, [n, P, width]. */
+    /** y of all heads, [n, P, width] or [members, n, P, width]. */
     torch::Tensor
     project(const torch::Tensor  &features,
             const torch::Tensor  &mask,
             const at::IntArrayRef grid);
 
-    /** w, from y and ones as [n, heads, P, m + 8] to [n, heads, P, slices]. */
+    /**
+     * w, from y and ones as [n, heads, P, m + 8] to [n, heads, P, slices], or
+     * with the members before n.
+     */
     torch::Tensor
     slice_weights(const torch::Tensor &y);
 
@@ -78,6 +85,14 @@ namespace neuraldeal
     std::shared_ptr<FeatureLinear>      projection;
     std::shared_ptr<FeatureConvolution> convolution;
 
+    /**
+     * @p weights of the slices, or their temperature, before which samples and
+     * heads are put as indices of size one behind the members'.
+     */
+    torch::Tensor
+    for_all_heads(const torch::Tensor &weights) const;
+
+    // Of several members each with these before the others.
     torch::Tensor slices;             ///< A, [slices, m]
     torch::Tensor slices_bias;        ///< a, [slices, 1]
     torch::Tensor temperature;        ///< c, [1, m], where points have τ_i
