@@ -34,7 +34,10 @@ namespace neuraldeal
   operator_has_parameter(const std::string &type, const std::string &name)
   {
     register_operators();
-    const auto &known = OperatorRegistry::entries().at(type).parameters;
+    const auto entry = OperatorRegistry::entries().find(type);
+    if (entry == OperatorRegistry::entries().end())
+      return false;
+    const auto &known = entry->second.parameters;
     return std::any_of(known.begin(),
                        known.end(),
                        [&](const ParameterDescription &parameter) {

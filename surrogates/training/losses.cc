@@ -125,8 +125,9 @@ namespace neuraldeal
 
 
 
-  GaussianLikelihood::GaussianLikelihood(const double bound)
+  GaussianLikelihood::GaussianLikelihood(const double bound, const double beta)
     : bound(bound)
+    , beta(beta)
   {}
 
 
@@ -149,7 +150,10 @@ namespace neuraldeal
     check_shape(prediction, shape);
     const auto parts = prediction.chunk(2, 1);
     const auto s     = log_variance(parts[1]);
-    return 0.5 * (s + (target - parts[0]).square() * torch::exp(-s)).mean();
+    const auto terms = s + (target - parts[0]).square() * torch::exp(-s);
+    if (beta == 0.)
+      return 0.5 * terms.mean();
+    return 0.5 * (terms * torch::exp(beta * s.detach())).mean();
   }
 
 
@@ -387,11 +391,17 @@ namespace neuraldeal
         20.,
         1.,
         60., // its exponential is a number in single precision
-        "The log of the variance stays between plus and minus this."}},
+        "The log of the variance stays between plus and minus this."},
+       {"beta",
+        0.,
+        0.,
+        1.,
+        "Power of the predicted variance by which errors are weighted."}},
       [](const LossContext &,
          const nlohmann::json &given,
          const std::string &) {
-        return std::make_shared<GaussianLikelihood>(given["bound"]);
+        return std::make_shared<GaussianLikelihood>(given["bound"],
+                                                    given["beta"]);
       });
 
     static const LossRegistry::Registration score(

@@ -80,7 +80,11 @@ namespace neuraldeal
    * The negative log likelihood of independent Gaussians, a value each: the
    * mean over samples, channels and points of
    *   ½ (s + (t − μ)² exp(−s)),
-   * without the constant ½ log 2π (Nix and Weigend, ICNN 1994). The prediction
+   * without the constant ½ log 2π (Nix and Weigend, ICNN 1994), each term
+   * times exp(β s), which is not differentiated (Seitzer, Tavakoli, Antic and
+   * Martius, arXiv:2203.09168, equation 5): with β = 0 the likelihood, with β =
+   * 1 means learn as from squared errors, since otherwise they learn least
+   * where errors are large. The prediction
    * is [n, 2c, …]: c channels of means μ, then c of r, with the log of the
    * variance s = b tanh(r/b). For |r| ≪ b this is r; beyond, s stays within
    * ±b, where its exponential is finite and its derivative fades.
@@ -89,7 +93,8 @@ namespace neuraldeal
   {
   public:
     /** @param bound b */
-    explicit GaussianLikelihood(const double bound = 20.);
+    explicit GaussianLikelihood(const double bound = 20.,
+                                const double beta  = 0.);
 
     /** s from r: what predictions have to be read with. */
     torch::Tensor
@@ -101,7 +106,7 @@ namespace neuraldeal
             const torch::Tensor &target,
             const torch::Tensor &input) const override;
 
-    const double bound;
+    const double bound, beta;
   };
 
 

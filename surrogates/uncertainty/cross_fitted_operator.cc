@@ -269,6 +269,7 @@ namespace neuraldeal
   void
   CrossFittedOperator::fit(const Task &task)
   {
+    check_fits(name, task);
     const long n = task.training.size();
     if (n < 2)
       throw InputError(task.source,

@@ -48,7 +48,9 @@ namespace neuraldeal
                        std::to_string(m),
                        "two or more");
     FieldDistribution result;
-    result.mean = samples.mean(0);
+    // Where all samples are the same so is their mean, to the last bit: in
+    // values that are known.
+    result.mean = samples[0] + (samples - samples[0]).mean(0);
     result.factor =
       (samples - result.mean).movedim(0, -1) / std::sqrt(double(m - 1));
     return result;

@@ -45,9 +45,18 @@ namespace neuraldeal
 
 
 
+  bool
+  MonteCarloDropout::fits(const std::string &type) const
+  {
+    return operator_has_parameter(type, "dropout");
+  }
+
+
+
   void
   MonteCarloDropout::fit(const Task &task)
   {
+    check_fits(name, task);
     auto parameters       = task.parameters;
     parameters["dropout"] = chosen.dropout;
     model                 = train_operator(task,

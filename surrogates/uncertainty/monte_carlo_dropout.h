@@ -25,6 +25,9 @@ namespace neuraldeal
 
     explicit MonteCarloDropout(const Parameters &parameters);
 
+    bool
+    fits(const std::string &type) const override;
+
     void
     fit(const Task &task) override;
 

@@ -11,9 +11,19 @@ namespace neuraldeal
 
 
 
+  bool
+  OperatorEnsemble::fits(const std::string &type) const
+  {
+    return operator_has_parameter(type, "members") ||
+           (!chosen.shared_trunk && chosen.diversity == 0.);
+  }
+
+
+
   void
   OperatorEnsemble::fit(const Task &task)
   {
+    check_fits(chosen.name, task);
     models.clear();
     const auto of_member = std::make_shared<RelativeNorm>(task.norm);
     if (operator_has_parameter(task.type, "members"))
@@ -30,12 +40,6 @@ namespace neuraldeal
                          task.options.seed));
         return;
       }
-    if (chosen.shared_trunk || chosen.diversity > 0.)
-      throw InputError(task.source,
-                       "uncertainty",
-                       chosen.name,
-                       "deep ensemble, since members of the operator '" +
-                         task.type + "' cannot share layers");
     for (long i = 0; i < chosen.members; ++i)
       models.push_back(train_operator(
         task, task.parameters, of_member, task.options.seed + i));

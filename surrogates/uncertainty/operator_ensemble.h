@@ -24,7 +24,9 @@ namespace neuraldeal
    *   the distribution.
    *
    * Operators that have the parameter "members" are trained and evaluated in
-   * one pass, others one after another; these cannot share layers.
+   * one pass. Others, which is "latent ODE" with its adaptive steps, that would
+   * have to be those of the most difficult member, are so one after another and
+   * cannot share layers: for them there is the first method alone.
    */
   class OperatorEnsemble : public ProbabilisticOperator
   {
@@ -38,6 +40,9 @@ namespace neuraldeal
     };
 
     explicit OperatorEnsemble(const Parameters &parameters);
+
+    bool
+    fits(const std::string &type) const override;
 
     void
     fit(const Task &task) override;

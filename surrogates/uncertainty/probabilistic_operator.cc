@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/uncertainty/cross_fitted_operator.h>
+#include <neuraldeal/surrogates/uncertainty/gaussian_operator.h>
 #include <neuraldeal/surrogates/uncertainty/laplace_operator.h>
 #include <neuraldeal/surrogates/uncertainty/monte_carlo_dropout.h>
 #include <neuraldeal/surrogates/uncertainty/operator_ensemble.h>
@@ -9,10 +10,40 @@
 
 namespace neuraldeal
 {
+  bool
+  ProbabilisticOperator::fits(const std::string &) const
+  {
+    return true;
+  }
+
+
+
+  void
+  ProbabilisticOperator::check_fits(const std::string &name,
+                                    const Task        &task) const
+  {
+    register_operators();
+    OperatorRegistry::find(task.source, "operator", task.type);
+    if (fits(task.type))
+      return;
+    std::string list;
+    for (const auto &entry : OperatorRegistry::entries())
+      if (fits(entry.first))
+        list += (list.empty() ? "" : ", ") + entry.first;
+    throw InputError(task.source,
+                     "operator",
+                     task.type,
+                     "one of these, which fit the uncertainty '" + name +
+                       "': " + list);
+  }
+
+
+
   void
   register_probabilistic_operators()
   {
     CrossFittedOperator::register_type();
+    GaussianOperator::register_type();
     LaplaceOperator::register_type();
     MonteCarloDropout::register_type();
     OperatorEnsemble::register_type();
@@ -38,7 +69,8 @@ namespace neuraldeal
   train_operator(const ProbabilisticOperator::Task &task,
                  const nlohmann::json              &parameters,
                  const std::shared_ptr<const Loss> &loss,
-                 const std::uint64_t                seed)
+                 const std::uint64_t                seed,
+                 const OperatorData *const          scales)
   {
     const auto model =
       std::make_shared<OperatorModel>(task.type,
@@ -49,7 +81,7 @@ namespace neuraldeal
                                       seed);
     const auto options = task.training.target.options();
     model->to(options.device(), options.dtype().toScalarType());
-    model->set_scales(task.training);
+    model->set_scales(scales ? *scales : task.training);
     if (task.factor.defined())
       model->set_factor(task.factor);
     auto choices = task.options;

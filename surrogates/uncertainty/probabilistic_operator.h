@@ -43,7 +43,17 @@ namespace neuraldeal
       std::string         source;               ///< for error messages
     };
 
-    /** Train from scratch. */
+    /**
+     * Whether the method fits operators of @p type, a name in OperatorRegistry:
+     * fit() refuses others in a sentence. Most fit all.
+     */
+    virtual bool
+    fits(const std::string &type) const;
+
+    /**
+     * Train from scratch.
+     * @throw InputError for operators that do not fit.
+     */
     virtual void
     fit(const Task &task) = 0;
 
@@ -62,6 +72,14 @@ namespace neuraldeal
     /** Move to the device of @p options, and to its type. */
     virtual void
     to(const torch::TensorOptions &options) = 0;
+
+  protected:
+    /**
+     * @throw InputError unless there is the operator of @p task, and fits.
+     * @param name of this method.
+     */
+    void
+    check_fits(const std::string &name, const Task &task) const;
   };
 
   /** The methods there are. A factory takes complete parameters. */
@@ -88,14 +106,16 @@ namespace neuraldeal
   /**
    * An operator as @p task says, trained by @p loss.
    * @param parameters of the operator.
-   * @param shape in place of the task's.
    * @param seed of weights and batches.
+   * @param scales what the scales of the model are taken from, if not from the
+   * training data.
    */
   std::shared_ptr<OperatorModel>
   train_operator(const ProbabilisticOperator::Task &task,
                  const nlohmann::json              &parameters,
                  const std::shared_ptr<const Loss> &loss,
-                 const std::uint64_t                seed);
+                 const std::uint64_t                seed,
+                 const OperatorData *const          scales = nullptr);
 } // namespace neuraldeal
 
 #endif

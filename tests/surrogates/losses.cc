@@ -309,6 +309,35 @@ namespace
 
 
 
+  // Every derivative of a value times its variance to the power beta: of means
+  // with beta = 1 that of half the squared error.
+  TEST(GaussianLikelihood, WeightsByThePredictedVariance)
+  {
+    const auto t         = random_normal({3, 2, 4}, 27),
+               m         = random_normal({3, 2, 4}, 28),
+               r         = random_normal({3, 2, 4}, 29);
+    const auto gradients = [&](const double beta) {
+      const auto p = torch::cat({m, r}, 1).requires_grad_(true);
+      make_loss("Gaussian likelihood", {{"beta", beta}}, "the test")
+        ->value(p, t)
+        .backward();
+      return p.grad();
+    };
+    const auto variance =
+      GaussianLikelihood(20.).log_variance(r).exp().repeat({1, 2, 1});
+    for (const double beta : {0.5, 1.})
+      EXPECT_LT((gradients(beta) - gradients(0.) * variance.pow(beta))
+                  .abs()
+                  .max()
+                  .item<double>(),
+                1e-14);
+    EXPECT_LT(
+      (gradients(1.).slice(1, 0, 2) - (m - t) / 24.).abs().max().item<double>(),
+      1e-14);
+  }
+
+
+
   TEST(GaussianLikelihood, ExtremeVariancesAreFinite)
   {
     const GaussianLikelihood loss(20.);

@@ -197,11 +197,11 @@ namespace
 
 
 
-  // Operators without groups of channels are trained one after another.
+  // Operators without members are trained one after another.
   TEST(OperatorEnsemble, OfOtherOperators)
   {
     auto task       = make_task(periodic_problems(8, 16, 81), 2);
-    task.type       = "DeepONet";
+    task.type       = "latent ODE";
     task.parameters = {{"sensors", 16}, {"width", 8}, {"basis", 4}};
     const auto ensemble =
       make_probabilistic_operator("deep ensemble", {{"members", 3}}, "test");
@@ -218,7 +218,7 @@ namespace
     const auto heads =
       make_probabilistic_operator("multi-head ensemble", none, "test");
     expect_sentence(message_of<InputError>([&]() { heads->fit(task); }),
-                    {"test", "multi-head ensemble", "DeepONet"});
+                    {"test", "multi-head ensemble", "latent ODE", "Fourier"});
   }
 
 
