@@ -133,8 +133,12 @@ namespace
     auto task = problem.task(run.samples, run.seed, device);
     if (quick)
       task.options.epochs = 2;
+    auto own = parameters;
+    own.erase("type");
     const auto method =
-      make_probabilistic_operator(run.method, parameters, task.source);
+      make_probabilistic_operator(parameters.value("type", run.method),
+                                  own,
+                                  task.source);
 
     UncertaintyResult result;
     result.run    = run;

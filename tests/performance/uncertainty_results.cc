@@ -68,7 +68,7 @@ namespace neuraldeal::performance
 
 
     double
-    mean(const torch::Tensor &values)
+    mean_of(const torch::Tensor &values)
     {
       return values.mean().item<double>();
     }
@@ -150,7 +150,9 @@ namespace neuraldeal::performance
   UncertaintyResults::add(const UncertaintyResult &result)
   {
     // One write to the end of the file, since others may add to it as well.
-    const auto name = folder + "/" + result.run.method + ".jsonl";
+    auto name = result.run.method;
+    std::replace(name.begin(), name.end(), ' ', '_');
+    name            = folder + "/" + name + ".jsonl";
     const auto line = result.to_json().dump() + "\n";
     const int  file =
       open(name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -172,12 +174,12 @@ namespace neuraldeal::performance
     const auto &held_out = result.sets.at("held-out");
     const long  n        = held_out.error.size(0);
     const auto  judging  = [&](const torch::Tensor &values) {
-      return mean(values.slice(0, n_calibrating));
+      return mean_of(values.slice(0, n_calibrating));
     };
 
     std::map<std::string, double> figures;
     const auto relative_error = held_out.error / held_out.norm;
-    figures["error"]          = mean(relative_error);
+    figures["error"]          = mean_of(relative_error);
     const auto quantiles =
       scores::quantiles(relative_error,
                         torch::tensor({0.5, 0.95}, torch::kFloat64));
@@ -214,8 +216,8 @@ namespace neuraldeal::performance
                                              "the benchmark");
         const auto bound  = factor.bound(scale.slice(0, n_calibrating));
         coverage +=
-          mean((error.slice(0, n_calibrating) <= bound).to(torch::kFloat64));
-        width += mean(bound / norm.slice(0, n_calibrating));
+          mean_of((error.slice(0, n_calibrating) <= bound).to(torch::kFloat64));
+        width += mean_of(bound / norm.slice(0, n_calibrating));
       }
     figures["coverage"] = coverage / n_splits;
     figures["width"]    = width / n_splits;
@@ -232,8 +234,8 @@ namespace neuraldeal::performance
     double              failed = 0, flagged_of_failed = 0;
     for (const auto &[name, set] : result.sets)
       {
-        errors.push_back(mean(set.error));
-        scales.push_back(mean(set.scale));
+        errors.push_back(mean_of(set.error));
+        scales.push_back(mean_of(set.scale));
         if (name == "held-out")
           continue;
         const auto fails = (set.error <= factor.bound(set.scale)).logical_not();
