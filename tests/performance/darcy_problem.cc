@@ -204,9 +204,10 @@ namespace neuraldeal::performance
     using namespace dealii;
     assemble(coefficient);
 
-    Vector<double>           solution(dof_handler.n_dofs());
-    SolverControl            control(1000, 1e-10 * right_hand_side.l2_norm());
+    Vector<double> solution(dof_handler.n_dofs());
+    SolverControl  control(max_iterations, 1e-10 * right_hand_side.l2_norm());
     SolverCG<Vector<double>> solver(control);
+    iterations = max_iterations;
     if (preconditioner == Preconditioner::constant_coefficient)
       solver.solve(system_matrix,
                    solution,

@@ -45,9 +45,10 @@ namespace neuraldeal::performance
        * The inverse of the same problem with a constant coefficient, by fast
        * diagonalisation with sine transforms (Lynch, Rice and Thomas, Numer.
        * Math. 6, 1964): two pairs of dense matrix products. The condition
-       * number is at most max a / min a, 4 here, on any mesh, and there is
-       * nothing to set up. It wants a uniform mesh, as this one is. A solve
-       * takes 0.28 s on 421² cells and 2 ms on 64² (one core, 23 and 21
+       * number is at most max a / min a, on any mesh, and there is nothing to
+       * set up. That is 4 for the coefficients 3 and 12; where a varies much
+       * more, multigrid is faster. It wants a uniform mesh, as this one is. A
+       * solve takes 0.28 s on 421² cells and 2 ms on 64² (one core, 23 and 21
        * steps).
        */
       constant_coefficient,
@@ -62,7 +63,8 @@ namespace neuraldeal::performance
 
     /**
      * Assemble and solve, until the residual is below 1e-10 times the right
-     * hand side in the Euclidean norm.
+     * hand side in the Euclidean norm. A solve that has not come there after
+     * max_iterations ends with dealii::SolverControl::NoConvergence.
      *
      * @param coefficient [n, n], rows along y, columns along x.
      * @return the values at the vertices, [n + 1, n + 1] float64
@@ -72,7 +74,12 @@ namespace neuraldeal::performance
           const Preconditioner preconditioner =
             Preconditioner::constant_coefficient);
 
-    /** Steps of the conjugate gradient method in the last solve. */
+    static constexpr unsigned int max_iterations = 1000;
+
+    /**
+     * Steps of the conjugate gradient method in the last solve, also in one
+     * that has failed.
+     */
     unsigned int
     n_iterations() const
     {

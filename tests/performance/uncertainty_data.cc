@@ -17,6 +17,9 @@ namespace neuraldeal::performance
     using Kind     = UncertaintySet::Kind;
     using Equation = UncertaintyProblem::Equation;
 
+    /** More samples, or points along an edge, are a damaged file's. */
+    constexpr std::int64_t largest_size = 1 << 20;
+
     /** The sets of @p file, without their samples. */
     std::vector<UncertaintyData::Set>
     described_sets(const ModelFile &file)
@@ -56,8 +59,10 @@ namespace neuraldeal::performance
           if (!known)
             fail("is of the kind '" + kind +
                  "' and not of training, held-out, shorter or larger");
-          if (!(set.factor > 0.) || set.n_samples < 1)
-            fail("has a factor or a number of samples that is not positive");
+          if (!(set.factor > 0.) || set.n_samples < 1 ||
+              set.n_samples > largest_size)
+            fail("has a factor or a number of samples that is not positive, "
+                 "or too many samples");
           sets.push_back(set);
         }
       return sets;
@@ -75,7 +80,9 @@ namespace neuraldeal::performance
                         "it belongs to the problem '" +
                           file.get<std::string>("problem") + "' and not to '" +
                           problem.name + "'");
-      problem.n_points       = file.get<unsigned int>("n_points");
+      problem.n_points = file.get<unsigned int>("n_points");
+      if (problem.n_points < 1 || problem.n_points > largest_size)
+        throw FileError(filename, "its 'n_points' is no number of points");
       auto         sets      = described_sets(file);
       std::int64_t n_samples = 0;
       for (const auto &set : sets)

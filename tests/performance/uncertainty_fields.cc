@@ -10,6 +10,8 @@
 
 #include <deal.II/base/mpi.h>
 
+#include <deal.II/lac/solver_control.h>
+
 #include <fmt/format.h>
 #include <neuraldeal/coupling/mpi_tools.h>
 #include <neuraldeal/surrogates/exceptions.h>
@@ -51,6 +53,7 @@ namespace
     for (const auto &set : problem.sets)
       {
         double steps[2] = {0., 0.}, seconds[2] = {0., 0.}, difference = 0.;
+        unsigned int n_failed = 0;
         for (unsigned int i = 0; i < n_samples; ++i)
           {
             const auto    coefficient = generator.draw(set, i);
@@ -58,24 +61,42 @@ namespace
             for (const unsigned int k : {0, 1})
               {
                 const double start = thread_seconds();
-                solutions[k] =
-                  darcy.solve(coefficient,
-                              k == 0 ? Preconditioner::constant_coefficient :
-                                       Preconditioner::algebraic_multigrid);
+                try
+                  {
+                    solutions[k] =
+                      darcy.solve(coefficient,
+                                  k == 0 ?
+                                    Preconditioner::constant_coefficient :
+                                    Preconditioner::algebraic_multigrid);
+                  }
+                catch (const dealii::SolverControl::NoConvergence &)
+                  {
+                    ++n_failed;
+                  }
                 seconds[k] += (thread_seconds() - start) / n_samples;
                 steps[k] += 1. * darcy.n_iterations() / n_samples;
               }
+            if (!solutions[0].defined() || !solutions[1].defined())
+              continue;
             difference =
               std::max(difference, relative_error(solutions[1], solutions[0]));
           }
         std::cout << fmt::format("{:14}   {:8.1f} {:11.5f}   {:8.1f} {:11.5f}"
-                                 "   {:.1e}\n",
+                                 "   {:>7}{}\n",
                                  set.name,
                                  steps[0],
                                  seconds[0],
                                  steps[1],
                                  seconds[1],
-                                 difference)
+                                 n_failed == n_samples ?
+                                   "-" :
+                                   fmt::format("{:.1e}", difference),
+                                 n_failed == 0 ?
+                                   "" :
+                                   fmt::format("   {} solves gave up after "
+                                               "{} steps",
+                                               n_failed,
+                                               DarcyProblem::max_iterations))
                   << std::flush;
       }
   }
