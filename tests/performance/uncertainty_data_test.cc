@@ -562,6 +562,25 @@ namespace
 
 
 
+  TEST(UncertaintyGenerator, BurgersInputsHaveTheirLengthAndSize)
+  {
+    const auto                 problem = UncertaintyProblem::by_name("burgers");
+    const UncertaintyGenerator generator(problem);
+    const auto                 expect =
+      [&](const std::string &name, const double tau, const double deviation) {
+        const auto set = set_called(problem, name);
+        EXPECT_LT(
+          distance(generator.draw(set, 7),
+                   PeriodicField(64, tau, deviation).sample(set.seed, 7, 1024)),
+          1e-13);
+      };
+    expect("training", 5., 0.5);
+    expect("shorter 0.25", 20., 0.5);
+    expect("larger 3", 5., 1.5);
+  }
+
+
+
   TEST(UncertaintyProblem, SetsAreAsPromised)
   {
     std::set<std::uint64_t> seeds;
