@@ -3,6 +3,8 @@
 
 #include <neuraldeal/surrogates/uncertainty/gaussian_operator.h>
 
+#include <cmath>
+
 namespace neuraldeal
 {
   namespace
@@ -118,12 +120,24 @@ namespace neuraldeal
     auto scales   = inner.training;
     scales.target = torch::ones_like(
       torch::cat({inner.training.target, inner.training.target}, 1));
-    model = train_operator(inner,
-                           task.parameters,
-                           std::make_shared<GaussianLikelihood>(chosen.bound,
-                                                                chosen.beta),
-                           task.options.seed,
-                           &scales);
+    const long for_means =
+      std::lround(chosen.mean_first * double(task.options.epochs));
+    const auto loss =
+      std::make_shared<GaussianLikelihood>(chosen.bound, chosen.beta);
+    // With β = 1 means learn as if there were no variances, and these from
+    // them; what follows starts with the weights that come out.
+    inner.options.epochs = for_means > 0 ? for_means : task.options.epochs;
+    model =
+      train_operator(inner,
+                     task.parameters,
+                     for_means > 0 ?
+                       std::make_shared<GaussianLikelihood>(chosen.bound, 1.) :
+                       loss,
+                     task.options.seed,
+                     &scales);
+    inner.options.epochs = task.options.epochs - inner.options.epochs;
+    if (inner.options.epochs > 0)
+      train_further(inner, model, loss, task.options.seed);
   }
 
 
@@ -200,7 +214,12 @@ namespace neuraldeal
     static const ProbabilisticOperatorRegistry::Registration registration(
       name,
       "One operator for mean and variance of every value, by their likelihood.",
-      {{"beta",
+      {{"mean first",
+        Parameters().mean_first,
+        0.,
+        1.,
+        "Share of the epochs in which means are learned as from squared errors."},
+       {"beta",
         Parameters().beta,
         0.,
         1.,
@@ -214,7 +233,7 @@ namespace neuraldeal
         "and minus this."}},
       [](const nlohmann::json &given) {
         return std::make_unique<GaussianOperator>(
-          Parameters{given["beta"], given["bound"]});
+          Parameters{given["mean first"], given["beta"], given["bound"]});
       });
   }
 } // namespace neuraldeal

@@ -23,9 +23,13 @@ namespace neuraldeal
    * with the log-variance σ that GaussianLikelihood makes of r. Where φ is zero
    * the mean is exact and the variance zero, and nothing is learned. The
    * variance starts at φ² s², near the mean square of all targets, that is of
-   * the errors of a zero prediction. Errors are weighted by the predicted
-   * variance to the power β, without which they are learned last where they
-   * are largest (Seitzer, Tavakoli, Antic and Martius, arXiv:2203.09168).
+   * the errors of a zero prediction. A share of the epochs is for the means
+   * alone: variances that are small before the means are right send the weights
+   * astray, and those that are learned for long become as small as the errors
+   * on the samples that it is trained with, where targets have no noise. β
+   * weighs errors by the predicted variance, without which they are learned
+   * last where they are largest (Seitzer, Tavakoli, Antic and Martius,
+   * arXiv:2203.09168).
    *
    * It fits operators whose channels are fields by themselves: not those on
    * given modes, and not those whose channels are times.
@@ -35,7 +39,8 @@ namespace neuraldeal
   public:
     struct Parameters
     {
-      double beta  = 0.5; ///< as in GaussianLikelihood
+      double mean_first = 0.5; ///< share of the epochs for means alone
+      double beta       = 0.;  ///< as in GaussianLikelihood, afterwards
       double bound = 20.; ///< likewise; of the variance over that of targets
     };
 

@@ -84,6 +84,18 @@ namespace neuraldeal
     model->set_scales(scales ? *scales : task.training);
     if (task.factor.defined())
       model->set_factor(task.factor);
+    train_further(task, model, loss, seed);
+    return model;
+  }
+
+
+
+  void
+  train_further(const ProbabilisticOperator::Task    &task,
+                const std::shared_ptr<OperatorModel> &model,
+                const std::shared_ptr<const Loss>    &loss,
+                const std::uint64_t                   seed)
+  {
     auto choices = task.options;
     choices.seed = seed;
     Trainer trainer(model, task.training, {}, loss, task.symmetries, choices);
@@ -91,6 +103,5 @@ namespace neuraldeal
       trainer.set_channel_symmetries(task.channel_symmetries);
     trainer.run(false);
     model->eval();
-    return model;
   }
 } // namespace neuraldeal

@@ -116,6 +116,13 @@ namespace neuraldeal
                  const std::shared_ptr<const Loss> &loss,
                  const std::uint64_t                seed,
                  const OperatorData *const          scales = nullptr);
+
+  /** The same for a model that there is, from the weights that it has. */
+  void
+  train_further(const ProbabilisticOperator::Task    &task,
+                const std::shared_ptr<OperatorModel> &model,
+                const std::shared_ptr<const Loss>    &loss,
+                const std::uint64_t                   seed);
 } // namespace neuraldeal
 
 #endif

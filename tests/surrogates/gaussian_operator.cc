@@ -74,7 +74,7 @@ namespace
   {
     const NoisyProblems training(512, 81), fresh(64, 82);
     const auto          method = make();
-    method->fit(make_task(training.data, 40));
+    method->fit(make_task(training.data, 60));
     const auto said = method->predict(fresh.data);
     EXPECT_FALSE(said.factor.defined());
     ASSERT_EQ(said.mean.sizes(), fresh.exact.sizes());
