@@ -16,7 +16,8 @@ namespace neuraldeal
    * arXiv:1703.04977). What it learns is the noise of the targets, that is what
    * the inputs do not tell of them; of what the network does not know it learns
    * as much as there are errors left on the samples that it is trained with.
-   * Errors of different points are taken for independent.
+   * Errors of different points are taken for independent. Where targets have no
+   * noise this is too little by far, and has to be calibrated on others.
    *
    * In the notation of OperatorModel, with N = (μ, r),
    *   u_c(a, p) = p + φ s (μ + e^{σ/2} ξ),  ξ ~ N(0, 1),
