@@ -65,7 +65,7 @@ namespace neuraldeal
     const auto result = bias.defined() ? at::linear(rows, weight, bias) :
                                          at::linear(rows, weight);
     if (auto *const observer = LayerObserver::current())
-      observer->layers.push_back(
+      observer->add(
         {ObservedLayer::Kind::features_last, weight, bias, rows, result});
     return result;
   }

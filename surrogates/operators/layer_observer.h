@@ -6,6 +6,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <vector>
 
 namespace neuraldeal
@@ -31,6 +32,13 @@ namespace neuraldeal
 
     /** The field that a spectral layer's output is the coefficients of. */
     torch::Tensor field = {};
+
+    /**
+     * How: [K, n, out, 2] → [n, out, …], linear, for any n; not defined where
+     * fast transforms are used.
+     */
+    std::function<torch::Tensor(const torch::Tensor &coefficients)> synthesis =
+      {};
   };
 
 
@@ -44,7 +52,17 @@ namespace neuraldeal
   class LayerObserver
   {
   public:
+    /**
+     * Derivatives are recorded, or not, as they are without it.
+     */
     LayerObserver();
+
+    /**
+     * Those alone whose weight or bias is one of @p weights. Derivatives are
+     * recorded from the output of the first one on: what comes before costs
+     * what it costs without derivatives. Afterwards it is as before.
+     */
+    explicit LayerObserver(const std::vector<torch::Tensor> &weights);
 
     ~LayerObserver();
 
@@ -56,10 +74,20 @@ namespace neuraldeal
     static LayerObserver *
     current();
 
+    /** What layers call. */
+    void
+    add(const ObservedLayer &layer);
+
+    /** The youngest one if it has this @p weight, or nullptr. */
+    ObservedLayer *
+    youngest_of(const torch::Tensor &weight);
+
     std::vector<ObservedLayer> layers;
 
   private:
-    LayerObserver *const before;
+    LayerObserver *const             before;
+    const std::vector<torch::Tensor> chosen;
+    const bool                       recorded_before;
   };
 } // namespace neuraldeal
 

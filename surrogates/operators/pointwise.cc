@@ -19,7 +19,7 @@ namespace neuraldeal
     {
       auto *const observer = LayerObserver::current();
       if (observer && weight.dim() == 2)
-        observer->layers.push_back(
+        observer->add(
           {ObservedLayer::Kind::channels_first, weight, bias, input, output});
     }
   } // namespace

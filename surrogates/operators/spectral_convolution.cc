@@ -303,12 +303,12 @@ namespace neuraldeal
                           .transpose(1, 2)
                           .reshape({n_modes, n, groups * out_channels, 2});
     if (auto *const observer = observer_of(groups))
-      observer->layers.push_back({ObservedLayer::Kind::spectral,
-                                  weights,
-                                  {},
-                                  coefficients,
-                                  result,
-                                  numbers_of(kept)});
+      observer->add({ObservedLayer::Kind::spectral,
+                     weights,
+                     {},
+                     coefficients,
+                     result,
+                     numbers_of(kept)});
     return result;
   }
 
@@ -385,26 +385,36 @@ namespace neuraldeal
     const long              n = fields.size(0);
     const std::vector<long> sizes(fields.sizes().begin() + 2,
                                   fields.sizes().end());
-    const auto              kept = resolved_modes(sizes);
+    const auto              kept           = resolved_modes(sizes);
+    const auto              observed_layer = [&]() -> ObservedLayer              *{
+      auto *const observer = observer_of(groups);
+      return observer ? observer->youngest_of(weights) : nullptr;
+    };
     if (transform == Transform::fft)
       {
         TORCH_INTERNAL_ASSERT(
           std::equal(sizes.begin(), sizes.end(), periods.begin()));
         const auto result = forward_by_fft(fields, kept);
-        if (auto *const observer = observer_of(groups))
-          observer->layers.back().field = result;
+        if (auto *const observed = observed_layer())
+          observed->field = result;
         return result;
       }
 
     const auto z = multiply(
       analyse(fields, kept, periods).reshape({-1, n, groups * in_channels, 2}),
       kept);
-    auto shape = fields.sizes().vec();
-    shape[1]   = groups * out_channels;
-    const auto result =
-      synthesise(z.reshape({z.size(0), -1, 2}), sizes, periods).reshape(shape);
-    if (auto *const observer = observer_of(groups))
-      observer->layers.back().field = result;
+    const auto synthesis = [this, sizes, periods](const torch::Tensor &c) {
+      std::vector<std::int64_t> shape(sizes.begin(), sizes.end());
+      shape.insert(shape.begin(), {c.size(1), c.size(2)});
+      return synthesise(c.reshape({c.size(0), -1, 2}), sizes, periods)
+        .reshape(shape);
+    };
+    const auto result = synthesis(z);
+    if (auto *const observed = observed_layer())
+      {
+        observed->field     = result;
+        observed->synthesis = synthesis;
+      }
     return result;
   }
 

@@ -2,12 +2,70 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/uncertainty/gauss_newton.h>
+#include <neuraldeal/surrogates/uncertainty/last_layer.h>
 #include <neuraldeal/surrogates/uncertainty/random_tensors.h>
 
 #include <algorithm>
 
 namespace neuraldeal
 {
+  namespace
+  {
+    // How far a product with the Jacobian of a last layer may be from one with
+    // that of the network, relative to its size: what single precision loses.
+    constexpr double agreement = 1e-3;
+
+
+
+    /** What the last layer of an answer has read, or nothing. */
+    LastLayer
+    find_last_layer(const WeightSelection &weights,
+                    const LayerObserver   &observer,
+                    const torch::Tensor   &y,
+                    torch::Tensor         &numbers)
+    {
+      const auto part_of = [&](const torch::Tensor &tensor) {
+        for (const auto &part : weights.parts())
+          if (part.tensor.is_same(tensor))
+            return &part;
+        return static_cast<const WeightSelection::Part *>(nullptr);
+      };
+      const ObservedLayer *layer = nullptr;
+      for (const auto &other : observer.layers)
+        if (part_of(other.weight) || part_of(other.bias))
+          {
+            if (layer)
+              return {};
+            layer = &other;
+          }
+      if (!layer)
+        return {};
+      const auto *const weight = part_of(layer->weight),
+                        *bias  = part_of(layer->bias);
+      if ((weight != nullptr) + (bias != nullptr) !=
+          long(weights.parts().size()))
+        return {};
+      auto result = LastLayer::of(*layer, y);
+      if (!result.features.defined())
+        return {};
+      // Of rows of another layout there are other numbers of outputs.
+      numbers = LastLayer::numbers(weight, bias);
+      if (numbers.size(0) != y.size(1))
+        return {};
+      if (!weight)
+        result.features = result.features.slice(1, 0, 0);
+      if (bias)
+        result.features = torch::cat(
+          {result.features,
+           torch::ones({result.features.size(0), 1, result.slopes.size(2)},
+                       result.features.options())},
+          1);
+      return result;
+    }
+  } // namespace
+
+
+
   EvaluationMode::EvaluationMode(torch::nn::Module &module)
     : module(module)
     , was_training(module.is_training())
@@ -76,8 +134,87 @@ namespace neuraldeal
 
 
   torch::Tensor
+  GaussNewton::dense_of_last_layer() const
+  {
+    const torch::NoGradGuard   no_gradients;
+    bool                       holds = true;
+    torch::Tensor              numbers;
+    std::vector<torch::Tensor> sums; // for each output, [k, k]
+    for_each_batch([&](const OperatorData &batch, const torch::Tensor &w) {
+      if (!holds)
+        return;
+      torch::Tensor y;
+      LastLayer     layer;
+      {
+        LayerObserver observer(weights.tensors());
+        y     = model->forward(batch);
+        layer = find_last_layer(weights, observer, y, numbers);
+      }
+      holds = layer.features.defined();
+      if (!holds)
+        return;
+      const auto &h = layer.features, &g = layer.slopes;
+      if (sums.empty())
+        {
+          // A product with all of the weights, at all values of a sample.
+          const auto v = normal_tensor({weights.size()}, 1, 0).to(y.device());
+          const auto J = linearize(batch.slice(0, 1));
+          const auto wanted = J.product(v).flatten(2);
+          const auto found =
+            g.slice(0, 0, 1).to(torch::kFloat64) *
+            torch::matmul(v.index_select(0, numbers.flatten().to(y.device()))
+                            .reshape(numbers.sizes()),
+                          h.slice(0, 0, 1).to(torch::kFloat64));
+          const double error = (found - wanted).norm().item<double>();
+          holds = error <= agreement * wanted.norm().item<double>();
+          if (!holds)
+            return;
+          sums.assign(y.size(1),
+                      torch::zeros({h.size(1), h.size(1)}, v.options()));
+        }
+      const auto factors =
+        w.reshape(g.sizes()) * g.to(torch::kFloat64).square();
+      for_each_block(
+        y.device(),
+        h.size(0),
+        h.size(2),
+        [&](const long i, const long j, const long p, const long q) {
+          const auto x = h.slice(0, i, j)
+                           .slice(2, p, q)
+                           .to(torch::kFloat64)
+                           .transpose(0, 1)
+                           .reshape({h.size(1), -1});
+          for (std::size_t c = 0; c < sums.size(); ++c)
+            {
+              const auto f =
+                factors.slice(0, i, j).select(1, c).slice(1, p, q).reshape(
+                  {1, -1});
+              sums[c] = torch::addmm(sums[c], x * f, x.t());
+            }
+        });
+    });
+    if (!holds)
+      return {};
+    auto result =
+      torch::zeros({weights.size(), weights.size()}, sums.at(0).options());
+    for (std::size_t c = 0; c < sums.size(); ++c)
+      {
+        const auto these = numbers[c].to(result.device());
+        // rounding of the two halves
+        result.index_put_({these.unsqueeze(1), these.unsqueeze(0)},
+                          0.5 * (sums[c] + sums[c].t()));
+      }
+    return result;
+  }
+
+
+
+  torch::Tensor
   GaussNewton::dense() const
   {
+    if (const auto of_last_layer = dense_of_last_layer();
+        of_last_layer.defined())
+      return of_last_layer;
     torch::Tensor result;
     for_each_batch([&](const OperatorData &batch, const torch::Tensor &w) {
       const auto J = linearize(batch).dense();

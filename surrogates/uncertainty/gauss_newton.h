@@ -56,7 +56,11 @@ namespace neuraldeal
     torch::Tensor
     product(const torch::Tensor &vectors) const;
 
-    /** H, [P, P] float64, from dense Jacobians. */
+    /**
+     * H, [P, P] float64. Of a last layer alone it is made of the layer's
+     * inputs, in a forward pass for each batch, if those agree with a product
+     * of the Jacobian; otherwise of dense Jacobians.
+     */
     torch::Tensor
     dense() const;
 
@@ -88,6 +92,10 @@ namespace neuraldeal
   private:
     Linearization
     linearize(const OperatorData &batch) const;
+
+    /** dense() of a last layer; not defined where there is another layer. */
+    torch::Tensor
+    dense_of_last_layer() const;
 
     const OperatorData  data;
     const torch::Tensor value_weights;

@@ -250,10 +250,12 @@ namespace neuraldeal
     const auto squared_weights = chosen.values().square();
     group_squares              = torch::zeros_like(group_sizes)
                       .index_add_(0, group_of_weight, squared_weights);
-    set_scales(torch::ones_like(group_sizes),
-               std::max(squared_errors / n_counted, 1e-300));
-    closed_form_holds =
-      parameters.closed_form && closed_form_agrees(training.slice(0, 1));
+    choose_scales(torch::ones_like(group_sizes),
+                  std::max(squared_errors / n_counted, 1e-300));
+    prepare_closed_form();
+    closed_form_holds = closed_form_agrees(training.slice(0, 1));
+    if (!closed_form_holds)
+      closed_form.reset();
   }
 
 
@@ -261,6 +263,17 @@ namespace neuraldeal
   void
   LaplaceApproximation::set_scales(const torch::Tensor &prior_precision,
                                    const double         noise_scale_)
+  {
+    choose_scales(prior_precision, noise_scale_);
+    if (closed_form_holds)
+      prepare_closed_form();
+  }
+
+
+
+  void
+  LaplaceApproximation::choose_scales(const torch::Tensor &prior_precision,
+                                      const double         noise_scale_)
   {
     const bool valid = (prior_precision > 0.).all().item<bool>() &&
                        prior_precision.isfinite().all().item<bool>();
@@ -317,11 +330,35 @@ namespace neuraldeal
 
 
 
+  void
+  LaplaceApproximation::to(const torch::Device &device)
+  {
+    for (auto *tensor : {&group_of_weight,
+                         &group_sizes,
+                         &group_squares,
+                         &noise_ratios,
+                         &delta})
+      if (tensor->defined())
+        *tensor = tensor->to(device);
+    if (!delta.defined())
+      return;
+    auto state = matrix->state();
+    for (auto &item : state)
+      item.second = item.second.to(device);
+    matrix->set_state(state, chosen);
+    set_scales(delta, noise_scale);
+  }
+
+
+
   LaplaceApproximation::Answer
-  LaplaceApproximation::predict_by_products(const OperatorData &sample) const
+  LaplaceApproximation::predict_by_products(const OperatorData &sample,
+                                            const long          rank) const
   {
     const auto J = linearize(sample);
     const auto y = J.answer();
+    Answer     result;
+    result.mean = y;
     if (y.numel() > chosen.size())
       {
         // Columns of J R, where R Rᵀ = Σ.
@@ -330,30 +367,74 @@ namespace neuraldeal
         auto variance = torch::zeros_like(y, torch::kFloat64);
         for (long k = 0; k < chosen.size(); ++k)
           variance += J.product(R.select(1, k)).square();
-        return {y, variance};
+        result.variance = variance.to(y.scalar_type());
       }
-    const auto columns = J.dense().t();
-    return {y, (columns * matrix->multiply(columns)).sum(0).reshape(y.sizes())};
+    else
+      {
+        const auto columns = J.dense().t();
+        result.variance    = (columns * matrix->multiply(columns))
+                            .sum(0)
+                            .reshape(y.sizes())
+                            .to(y.scalar_type());
+      }
+    if (rank > 0)
+      result.factor =
+        factor_by_products(J, rank).unsqueeze(0).to(y.scalar_type());
+    return result;
   }
 
 
 
   LaplaceApproximation::Answer
-  LaplaceApproximation::predict(const OperatorData &data) const
+  LaplaceApproximation::predict(const OperatorData &data, const long rank) const
   {
     check_fitted();
-    std::vector<torch::Tensor> means, variances;
-    const long step = closed_form_holds ? parameters.batch_size : 1;
-    for (long begin = 0; begin < data.size(); begin += step)
+    std::vector<torch::Tensor> means, variances, factors;
+    // A GPU is not busy with few samples.
+    const long at_once = group_sizes.device().is_cpu() ?
+                           parameters.batch_size :
+                           std::max(parameters.batch_size, 32l);
+    for (long begin = 0; begin < data.size();)
       {
+        const long step = closed_form ? at_once : 1;
         const auto batch =
           data.slice(begin, std::min(begin + step, data.size()));
-        const auto answer = closed_form_holds ? predict_in_closed_form(batch) :
-                                                predict_by_products(batch);
+        auto answer = predict_in_closed_form(batch, rank);
+        if (!answer.variance.defined())
+          {
+            answer = predict_by_products(batch.slice(0, 1), rank);
+            ++begin;
+          }
+        else
+          {
+            if (rank > 0 && !answer.factor.defined())
+              {
+                std::vector<torch::Tensor> of_samples;
+                for (long i = 0; i < batch.size(); ++i)
+                  of_samples.push_back(
+                    factor_by_products(linearize(batch.slice(i, i + 1)), rank)
+                      .to(answer.mean.scalar_type()));
+                answer.factor = torch::stack(of_samples);
+              }
+            begin += step;
+          }
         means.push_back(answer.mean);
         variances.push_back(answer.variance);
+        factors.push_back(answer.factor);
       }
-    return {torch::cat(means), torch::cat(variances)};
+    const auto joined = [](const std::vector<torch::Tensor> &tensors) {
+      return tensors.size() == 1 ? tensors[0] : torch::cat(tensors);
+    };
+    Answer result;
+    result.mean     = joined(means);
+    result.variance = joined(variances);
+    if (rank > 0)
+      {
+        auto shape = result.mean.sizes().vec();
+        shape.push_back(-1);
+        result.factor = joined(factors).reshape(shape);
+      }
+    return result;
   }
 
 

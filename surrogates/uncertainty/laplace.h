@@ -136,20 +136,22 @@ namespace neuraldeal
     torch::Tensor
     mean(const OperatorData &data) const;
 
-    /** Of every value, [n, out, …]. */
+    /** Of every value, [n, out, …], in the precision of the answers. */
     struct Answer
     {
       torch::Tensor mean;     ///< G(a; ŵ)
-      torch::Tensor variance; ///< the diagonal of J Σ Jᵀ, float64
+      torch::Tensor variance; ///< the diagonal of J Σ Jᵀ
+      torch::Tensor factor;   ///< [n, out, …, k], see covariance_factor()
     };
 
     /**
      * Mean and variance together: in closed form where the weights allow it
      * (see has_closed_form()), otherwise exact with as many products as there
      * are weights or values of a sample, whichever are fewer.
+     * @param rank of a covariance factor that comes with them; 0 for none.
      */
     Answer
-    predict(const OperatorData &data) const;
+    predict(const OperatorData &data, const long rank = 0) const;
 
     /** The variance alone, for the same costs. */
     torch::Tensor
@@ -178,10 +180,12 @@ namespace neuraldeal
 
     /**
      * F with J Σ Jᵀ ≈ F Fᵀ for each sample, as Prediction::covariance_factor:
-     * [n, N, k] float64, N counting channels and points. Exact where @p rank is
-     * the number of weights or N at least; of smaller rank by Nyström's method
-     * from random directions (Tropp et al., arXiv:1706.05736, algorithm 3),
-     * which leaves variance away and adds none.
+     * [n, N, k] in the precision of the answers, N counting channels and
+     * points. Exact where @p rank is the number of weights or N at least; of
+     * smaller rank by Nyström's method from random directions (Tropp et al.,
+     * arXiv:1706.05736, algorithm 3), which leaves variance away and adds none.
+     * For a last layer in closed form it is a projection in the space of the
+     * weights, which does the same.
      */
     torch::Tensor
     covariance_factor(const OperatorData &data, const long rank) const;
@@ -196,7 +200,7 @@ namespace neuraldeal
            const std::uint64_t seed) const;
 
     /**
-     * Whether predict() costs about two or three times what mean() does: for
+     * Whether predict() costs about what mean() does: for
      * weights of the last pointwise layer, and with the form "Kronecker" of the
      * last spectral convolution as well, between which and the output
      * everything is pointwise. Whether that is so is found by fit(), which
@@ -222,6 +226,10 @@ namespace neuraldeal
       return *matrix;
     }
 
+    /** Move to @p device, as the model has been before. */
+    void
+    to(const torch::Device &device);
+
     /** Put everything but the model into @p file. */
     void
     save(ModelFile &file) const;
@@ -238,16 +246,33 @@ namespace neuraldeal
     Linearization
     linearize(const OperatorData &data) const;
 
+    /** set_scales() without what predictions need. */
+    void
+    choose_scales(const torch::Tensor &prior_precision,
+                  const double         noise_scale);
+
     /** predict() for one sample, by products. */
     Answer
-    predict_by_products(const OperatorData &sample) const;
+    predict_by_products(const OperatorData &sample, const long rank) const;
+
+    /** covariance_factor() for one sample, by products. */
+    torch::Tensor
+    factor_by_products(const Linearization &J, const long rank) const;
+
+    /** What the closed form needs of the posterior. */
+    struct ClosedForm;
+
+    /** Compute that, if the form and the number of weights allow it. */
+    void
+    prepare_closed_form();
 
     /**
      * predict() in closed form, as has_closed_form() says; without a variance
-     * where the layers are others.
+     * where the layers are others, and without a factor where it has no closed
+     * form.
      */
     Answer
-    predict_in_closed_form(const OperatorData &data) const;
+    predict_in_closed_form(const OperatorData &data, const long rank) const;
 
     /** Whether that agrees with products of the Jacobian. */
     bool
@@ -274,6 +299,8 @@ namespace neuraldeal
     torch::Tensor delta;
     double        noise_scale       = 1.;
     bool          closed_form_holds = false;
+
+    std::shared_ptr<const ClosedForm> closed_form;
   };
 } // namespace neuraldeal
 

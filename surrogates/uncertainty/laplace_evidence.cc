@@ -61,7 +61,7 @@ namespace neuraldeal
     // being convex for positive semidefinite A: there is one maximum, and
     // steps of BFGS (Nocedal and Wright, Numerical Optimization, 2006, section
     // 6.1) that go uphill find it.
-    set_scales(
+    choose_scales(
       (group_sizes / group_squares.clamp_min(1e-300)).clamp(1e-12, 1e12),
       std::max(squared_errors / n_counted, 1e-300));
     const auto start =
@@ -69,7 +69,7 @@ namespace neuraldeal
         .log();
     const auto go_to = [this](const torch::Tensor &x) {
       const long n = x.size(0) - 1;
-      set_scales(x.slice(0, 0, n).exp(), std::exp(x[n].item<double>()));
+      choose_scales(x.slice(0, 0, n).exp(), std::exp(x[n].item<double>()));
     };
     auto x = start.clone(), gradient = log_evidence_gradient();
     auto inverse = torch::diag(
@@ -119,5 +119,6 @@ namespace neuraldeal
         gradient = next_gradient;
       }
     go_to(x);
+    set_scales(delta, noise_scale);
   }
 } // namespace neuraldeal

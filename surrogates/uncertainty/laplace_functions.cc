@@ -64,54 +64,71 @@ namespace neuraldeal
                        std::to_string(rank),
                        "1 at least");
     std::vector<torch::Tensor> results;
-    for (long i = 0; i < data.size(); ++i)
+    const long                 step = closed_form ? parameters.batch_size : 1;
+    for (long begin = 0; begin < data.size(); begin += step)
       {
-        const auto J        = linearize(data.slice(i, i + 1));
-        const long n_values = J.answer().numel();
-        const auto columns  = [&](const torch::Tensor &weights) {
-          std::vector<torch::Tensor> products;
-          for (long k = 0; k < weights.size(1); ++k)
-            products.push_back(J.product(weights.select(1, k)).flatten());
-          return torch::stack(products, 1);
-        };
-        if (chosen.size() <= rank)
-          {
-            results.push_back(columns(matrix->multiply_root(
-              torch::eye(chosen.size(), group_sizes.options()))));
-            continue;
-          }
-
-        // The covariance C times an orthonormal basis Q: all of it where it is
-        // wanted, otherwise the range of C times random directions.
-        const auto times_covariance = [&](const torch::Tensor &vectors) {
-          std::vector<torch::Tensor> pulled_back;
-          for (long k = 0; k < vectors.size(1); ++k)
-            pulled_back.push_back(J.transposed_product(vectors.select(1, k)));
-          return columns(matrix->multiply(torch::stack(pulled_back, 1)));
-        };
-        const long n_directions = std::min(rank + oversampling, n_values);
-        auto       Q            = torch::eye(n_values, group_sizes.options());
-        if (n_directions < n_values)
-          Q = std::get<0>(at::linalg_qr(
-            times_covariance(normal_tensor({n_values, n_directions},
-                                           parameters.seed,
-                                           item_of_factors)
-                               .to(group_sizes.device()))));
-
-        // C ≈ (C Q)(Qᵀ C Q)⁻¹(C Q)ᵀ, of which the leading eigenpairs are kept;
-        // what is zero up to rounding has no inverse.
-        const auto CQ      = times_covariance(Q);
-        const auto inner   = torch::mm(Q.t(), CQ);
-        const auto [mu, U] = compat::symmetric_eigen(0.5 * (inner + inner.t()));
-        const double threshold = 1e-13 * mu[-1].item<double>();
-        const auto   inverse =
-          torch::where(mu > threshold, mu, torch::ones_like(mu)).rsqrt() *
-          (mu > threshold);
-        const auto F           = torch::mm(CQ, U * inverse);
-        const auto [values, V] = compat::symmetric_eigen(torch::mm(F.t(), F));
-        const long first = std::max(0l, F.size(1) - std::min(rank, n_values));
-        results.push_back(torch::mm(F, V.slice(1, first)));
+        const long end   = std::min(begin + step, data.size());
+        const auto batch = data.slice(begin, end);
+        const auto found = predict_in_closed_form(batch, rank).factor;
+        if (found.defined())
+          results.push_back(found.flatten(1, -2));
+        else
+          for (long i = begin; i < end; ++i)
+            {
+              const auto J = linearize(data.slice(i, i + 1));
+              results.push_back(factor_by_products(J, rank).unsqueeze(0).to(
+                J.answer().scalar_type()));
+            }
       }
-    return torch::stack(results);
+    return torch::cat(results);
+  }
+
+
+
+  torch::Tensor
+  LaplaceApproximation::factor_by_products(const Linearization &J,
+                                           const long           rank) const
+  {
+    const long n_values = J.answer().numel();
+    const auto columns  = [&](const torch::Tensor &weights) {
+      std::vector<torch::Tensor> products;
+      for (long k = 0; k < weights.size(1); ++k)
+        products.push_back(J.product(weights.select(1, k)).flatten());
+      return torch::stack(products, 1);
+    };
+    if (chosen.size() <= rank)
+      return columns(matrix->multiply_root(
+        torch::eye(chosen.size(), group_sizes.options())));
+
+    // The covariance C times an orthonormal basis Q: all of it where it is
+    // wanted, otherwise the range of C times random directions.
+    const auto times_covariance = [&](const torch::Tensor &vectors) {
+      std::vector<torch::Tensor> pulled_back;
+      for (long k = 0; k < vectors.size(1); ++k)
+        pulled_back.push_back(J.transposed_product(vectors.select(1, k)));
+      return columns(matrix->multiply(torch::stack(pulled_back, 1)));
+    };
+    const long n_directions = std::min(rank + oversampling, n_values);
+    auto       Q            = torch::eye(n_values, group_sizes.options());
+    if (n_directions < n_values)
+      Q = std::get<0>(
+        at::linalg_qr(times_covariance(normal_tensor({n_values, n_directions},
+                                                     parameters.seed,
+                                                     item_of_factors)
+                                         .to(group_sizes.device()))));
+
+    // C ≈ (C Q)(Qᵀ C Q)⁻¹(C Q)ᵀ, of which the leading eigenpairs are kept;
+    // what is zero up to rounding has no inverse.
+    const auto CQ          = times_covariance(Q);
+    const auto inner       = torch::mm(Q.t(), CQ);
+    const auto [mu, U]     = compat::symmetric_eigen(0.5 * (inner + inner.t()));
+    const double threshold = 1e-13 * mu[-1].item<double>();
+    const auto   inverse =
+      torch::where(mu > threshold, mu, torch::ones_like(mu)).rsqrt() *
+      (mu > threshold);
+    const auto F           = torch::mm(CQ, U * inverse);
+    const auto [values, V] = compat::symmetric_eigen(torch::mm(F.t(), F));
+    const long first       = std::max(0l, F.size(1) - std::min(rank, n_values));
+    return torch::mm(F, V.slice(1, first));
   }
 } // namespace neuraldeal

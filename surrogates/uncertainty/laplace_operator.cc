@@ -38,22 +38,17 @@ namespace neuraldeal
   FieldDistribution
   LaplaceOperator::predict(const OperatorData &data) const
   {
-    const auto        answer = approximation->predict(data);
+    const auto        answer = approximation->predict(data, rank);
     FieldDistribution result;
-    result.mean = answer.mean;
+    result.mean   = answer.mean;
+    result.factor = answer.factor;
 
     std::vector<std::int64_t> by_channel(answer.mean.dim(), 1);
     by_channel[1] = -1;
     auto own      = answer.variance;
     if (rank > 0)
-      {
-        auto shape = answer.mean.sizes().vec();
-        shape.push_back(-1);
-        result.factor =
-          approximation->covariance_factor(data, rank).reshape(shape);
-        // What is in common takes nothing away from what there is in all.
-        own = (own - result.factor.square().sum(-1)).clamp_min(0.);
-      }
+      // What is in common takes nothing away from what there is in all.
+      own = (own - answer.factor.square().sum(-1)).clamp_min(0.);
     result.variance =
       own +
       approximation->noise_variance().to(own.options()).reshape(by_channel);
@@ -91,6 +86,7 @@ namespace neuraldeal
   LaplaceOperator::to(const torch::TensorOptions &options)
   {
     model->to(options.device(), options.dtype().toScalarType());
+    approximation->to(options.device());
   }
 
 

@@ -509,6 +509,113 @@ namespace
 
 
 
+  // Factors that need no product of the Jacobian against the covariance.
+  TEST(LaplaceApproximation, ClosedFormsOfFactors)
+  {
+    for (const auto &parameters : std::vector<nlohmann::json>{
+           {{"form", "full"}},
+           {{"form", "low rank"}},
+           {{"form", "Kronecker"}, {"draws", 3}},
+           {{"form", "full"}, {"weights", "projection_out.bias"}},
+           {{"form", "full"}, {"weights", "projection_out.weight"}},
+           {{"form", "Kronecker"}, {"weights", "convolution_1"}}})
+      {
+        const auto   net      = small_operator("Fourier", 2);
+        const auto   laplace  = fitted(net, parameters);
+        const auto   C        = dense_covariance(net, laplace);
+        const double size     = C.abs().max().item<double>();
+        const auto   variance = laplace.predict(net.data).variance.flatten(1);
+        ASSERT_TRUE(laplace.has_closed_form()) << parameters;
+        for (const long rank : {1, 3, 9, 40, 1000})
+          {
+            const auto answer = laplace.predict(net.data, rank);
+            EXPECT_LT(distance(answer.variance.flatten(1), variance),
+                      1e-12 * size);
+            const auto F = answer.factor.flatten(1, -2);
+            EXPECT_LE(F.size(2), rank);
+            EXPECT_TRUE(
+              torch::equal(F, laplace.covariance_factor(net.data, rank)));
+            for (long i = 0; i < 2; ++i)
+              {
+                const auto exact = C.slice(0, 40 * i, 40 * (i + 1))
+                                     .slice(1, 40 * i, 40 * (i + 1));
+                const auto spectrum = std::get<0>(at::linalg_eigh(exact));
+                const auto rest     = exact - torch::mm(F[i], F[i].t());
+                EXPECT_GT(
+                  std::get<0>(at::linalg_eigh(rest)).min().item<double>(),
+                  -1e-9 * size)
+                  << parameters << rank;
+                const double best =
+                  spectrum.slice(0, 0, std::max(0l, 40 - rank))
+                    .clamp_min(0.)
+                    .sum()
+                    .item<double>();
+                EXPECT_LT(rest.trace().item<double>(), 1.5 * best + 1e-9 * size)
+                  << parameters << rank;
+              }
+          }
+      }
+  }
+
+
+
+  // Of many points some say which directions are wanted.
+  TEST(LaplaceApproximation, ClosedFormsOfFactorsOnFineGrids)
+  {
+    const auto   net     = small_operator("Fourier", 2);
+    const auto   laplace = fitted(net, {{"form", "full"}});
+    OperatorData fine;
+    fine.input.fields = random_normal({1, 2, 26, 27}, 608).cumsum(3) / 3.;
+    const auto all    = laplace.covariance_factor(fine, 1000)[0];
+    ASSERT_EQ(all.size(1), 26);
+    EXPECT_LT(distance(laplace.variance(fine).flatten(), all.square().sum(1)),
+              1e-11);
+    const auto spectrum = std::get<0>(at::linalg_eigh(torch::mm(all.t(), all)));
+    for (const long rank : {1, 4, 12})
+      {
+        const auto F = laplace.covariance_factor(fine, rank)[0];
+        // All of its columns are among those of all, with less.
+        const auto inner = torch::mm(all.t(), F);
+        const auto W     = at::linalg_solve(torch::mm(all.t(), all), inner);
+        EXPECT_LT(distance(torch::mm(all, W), F), 1e-8);
+        EXPECT_LT(distance(torch::mm(W.t(), W),
+                           torch::eye(rank, torch::kFloat64)),
+                  1e-6);
+        const double best =
+          spectrum.slice(0, 0, 26 - rank).sum().item<double>();
+        const double left =
+          (all.square().sum() - F.square().sum()).item<double>();
+        EXPECT_LT(left, 1.5 * best) << rank;
+      }
+  }
+
+
+
+  // In single precision they are what they are in double precision.
+  TEST(LaplaceApproximation, ClosedFormsInSinglePrecision)
+  {
+    for (const std::string weights : {"last layer", "convolution_1"})
+      {
+        const auto net    = small_operator("Fourier", 2);
+        const auto exact  = fitted(net, {{"weights", weights}});
+        const auto wanted = exact.predict(net.data, 3);
+        auto       single = net;
+        single.model->to(torch::kFloat32);
+        single.data = net.data.to(torch::kFloat32);
+        ASSERT_EQ(single.model->forward(single.data).scalar_type(),
+                  torch::kFloat32);
+        const auto laplace = fitted(single, {{"weights", weights}});
+        EXPECT_TRUE(laplace.has_closed_form());
+        const auto found = laplace.predict(single.data, 3);
+        EXPECT_EQ(found.variance.scalar_type(), torch::kFloat32);
+        EXPECT_EQ(found.factor.scalar_type(), torch::kFloat32);
+        EXPECT_LT(distance(found.variance.to(torch::kFloat64), wanted.variance),
+                  1e-3 * wanted.variance.max().item<double>());
+      }
+  }
+
+
+
   // Grids that are too coarse for some of the modes.
   TEST(LaplaceApproximation, ClosedFormsOnOtherGrids)
   {

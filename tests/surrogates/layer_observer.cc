@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <neuraldeal/surrogates/operators/layer_observer.h>
 #include <neuraldeal/surrogates/operators/spectral_convolution.h>
+#include <torch/autograd.h>
 
 #include <set>
 
@@ -121,5 +122,53 @@ namespace
     }
     net.model->forward(net.data);
     EXPECT_EQ(outer.layers.size(), 4u);
+  }
+
+
+
+  // Of the layers with chosen weights alone, from the first of which on there
+  // are derivatives: those that there are otherwise.
+  TEST(LayerObserver, DerivativesFromALayerOn)
+  {
+    for (const std::string name :
+         {"convolution_1.weights", "pointwise_0.bias", "projection_out.weight"})
+      {
+        const auto net    = small_operator("Fourier", 2);
+        const auto weight = net.model->named_parameters()["network." + name];
+        const auto gradient_of = [&](const LayerObserver &observer,
+                                     const torch::Tensor &answer) {
+          for (const auto &layer : observer.layers)
+            if (layer.weight.is_same(weight) || layer.bias.is_same(weight))
+              return torch::autograd::grad({answer},
+                                           {layer.output},
+                                           {torch::ones_like(answer)})[0];
+          return torch::Tensor();
+        };
+        torch::Tensor wanted, found;
+        {
+          LayerObserver all;
+          wanted = gradient_of(all, net.model->forward(net.data));
+        }
+        {
+          LayerObserver from_here({weight});
+          EXPECT_FALSE(torch::GradMode::is_enabled());
+          const auto answer = net.model->forward(net.data);
+          EXPECT_TRUE(torch::GradMode::is_enabled());
+          ASSERT_EQ(from_here.layers.size(), 1u);
+          EXPECT_FALSE(from_here.layers[0].input.requires_grad());
+          found = gradient_of(from_here, answer);
+        }
+        EXPECT_TRUE(torch::GradMode::is_enabled());
+        EXPECT_GT(wanted.abs().max().item<double>(), 1e-3);
+        EXPECT_LT(distance(found, wanted), 1e-12) << name;
+        {
+          const torch::NoGradGuard no_gradients;
+          {
+            LayerObserver from_here({weight});
+            net.model->forward(net.data);
+          }
+          EXPECT_FALSE(torch::GradMode::is_enabled());
+        }
+      }
   }
 } // namespace
