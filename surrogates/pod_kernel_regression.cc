@@ -1,19 +1,13 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
-#include <fmt/format.h>
 #include <neuraldeal/surrogates/pod_kernel_regression.h>
-
-#include <algorithm>
 
 namespace neuraldeal
 {
   namespace
   {
     constexpr const char *name = "POD kernel regression";
-
-    /** Inducing inputs, unless the parameters have their number. */
-    constexpr long default_inducing = 1000;
 
     /** Rows g·n + i, image g of snapshot i, as i·G + g. */
     torch::Tensor
@@ -82,36 +76,26 @@ namespace neuraldeal
     const std::vector<InputRange> &inputs,
     const nlohmann::json          &parameters)
     : PODSurrogate(name, inputs, parameters)
-    , exact(
-        CovarianceKernel({}, parameters["kernel"], parameters["length scales"]))
+    , process({}, choices())
   {}
 
 
 
-  CovarianceKernel
-  PODKernelRegression::kernel() const
+  GaussianProcess::Parameters
+  PODKernelRegression::choices() const
   {
-    return CovarianceKernel({n_parameters(), prior_scales().size(0)},
-                            parameters["kernel"],
-                            parameters["length scales"]);
+    return {parameters["kernel"],
+            parameters["length scales"],
+            parameters["inducing points"],
+            parameters["exact rows"]};
   }
 
 
 
-  bool
-  PODKernelRegression::are_many(const long n_rows) const
+  std::vector<long>
+  PODKernelRegression::groups() const
   {
-    return parameters["inducing points"] > 0 ||
-           n_rows > parameters["exact rows"].get<long>();
-  }
-
-
-
-  long
-  PODKernelRegression::max_inducing() const
-  {
-    const long given = parameters["inducing points"];
-    return given > 0 ? given : default_inducing;
+    return {n_parameters(), prior_scales().size(0)};
   }
 
 
@@ -133,30 +117,12 @@ namespace neuraldeal
                                         const torch::Tensor &y,
                                         const Communicator &)
   {
-    exact        = KernelRegression(kernel());
-    sparse       = std::nullopt;
+    process      = GaussianProcess(groups(), choices());
     const long n = x.size(0) / n_symmetries();
-    const long n_few =
-      n_symmetries() * std::min<long>(n, parameters["evidence snapshots"]);
-    const auto inputs  = by_snapshot(weighted(x), n),
-               outputs = by_snapshot(y, n);
-    exact.maximize_evidence(inputs.slice(0, 0, n_few),
-                            outputs.slice(0, 0, n_few));
-    if (are_many(x.size(0)))
-      {
-        // A step costs in proportion to the rows, of which a multiple of the
-        // inducing inputs says enough of so few hyperparameters.
-        const long n_many =
-          n_symmetries() *
-          std::min<long>(n, 1 + 4 * max_inducing() / n_symmetries());
-        sparse.emplace(kernel());
-        sparse->set_hyperparameters(exact.hyperparameters());
-        sparse->maximize_evidence(inputs.slice(0, 0, n_many),
-                                  outputs.slice(0, 0, n_many),
-                                  max_inducing());
-        if (n_many < x.size(0))
-          sparse->choose_inducing(inputs, max_inducing());
-      }
+    process.maximize_evidence(by_snapshot(weighted(x), n),
+                              by_snapshot(y, n),
+                              parameters["evidence snapshots"],
+                              n_symmetries());
   }
 
 
@@ -166,24 +132,8 @@ namespace neuraldeal
                                   const torch::Tensor &y,
                                   const long           n)
   {
-    if (n == 0)
-      return;
-    const auto inputs  = by_snapshot(weighted(x), n),
-               outputs = by_snapshot(y, n);
-    if (!sparse && are_many(exact.n_rows() + x.size(0)))
-      {
-        const auto before = exact.state();
-        sparse.emplace(kernel());
-        sparse->set_hyperparameters(before.hyperparameters);
-        sparse->choose_inducing(torch::cat({before.inputs, inputs}),
-                                max_inducing());
-        sparse->add(before.inputs, before.outputs);
-        exact = KernelRegression(kernel());
-      }
-    if (sparse)
-      sparse->add(inputs, outputs);
-    else
-      exact.add(inputs, outputs);
+    if (n > 0)
+      process.add(by_snapshot(weighted(x), n), by_snapshot(y, n));
   }
 
 
@@ -201,8 +151,7 @@ namespace neuraldeal
   PODKernelRegression::regress(const torch::Tensor &x) const
   {
     const auto inputs = weighted(x);
-    return sparse ? alone(sparse->predict(inputs), sparse->leverage(inputs)) :
-                    alone(exact.predict(inputs), exact.leverage(inputs));
+    return alone(process.predict(inputs), process.leverage(inputs));
   }
 
 
@@ -212,13 +161,10 @@ namespace neuraldeal
                                        const torch::Tensor &x,
                                        const torch::Tensor &y) const
   {
-    if (sparse)
-      {
-        const auto without = sparse->leave_out(weighted(x), y);
-        return alone(without.mean, without.leverage);
-      }
-    const auto without =
-      exact.leave_out(index * n_symmetries(), (index + 1) * n_symmetries());
+    const auto without = process.leave_out(index * n_symmetries(),
+                                           (index + 1) * n_symmetries(),
+                                           weighted(x),
+                                           y);
     return alone(without.mean, without.leverage);
   }
 
@@ -227,7 +173,7 @@ namespace neuraldeal
   torch::Tensor
   PODKernelRegression::noise_estimate() const
   {
-    return sparse ? sparse->noise_variance() : exact.noise_variance();
+    return process.noise_variance();
   }
 
 
@@ -235,25 +181,7 @@ namespace neuraldeal
   void
   PODKernelRegression::save_regression(ModelFile &file) const
   {
-    file.metadata["kernel"] = {{"shape", parameters["kernel"]},
-                               {"length scales", parameters["length scales"]}};
-    if (sparse)
-      {
-        const auto state                       = sparse->state();
-        file.metadata["kernel rows"]           = state.n_rows;
-        file.tensors["kernel.hyperparameters"] = state.hyperparameters;
-        file.tensors["kernel.inducing"]        = state.inducing;
-        file.tensors["kernel.gram"]            = state.gram;
-        file.tensors["kernel.moments"]         = state.moments;
-        file.tensors["kernel.squares"]         = state.squares;
-        return;
-      }
-    const auto state                       = exact.state();
-    file.tensors["kernel.hyperparameters"] = state.hyperparameters;
-    file.tensors["kernel.inputs"]          = state.inputs;
-    file.tensors["kernel.outputs"]         = state.outputs;
-    file.tensors["kernel.factor"]          = state.factor;
-    file.tensors["kernel.whitened"]        = state.whitened;
+    process.save(file, "kernel");
   }
 
 
@@ -261,47 +189,7 @@ namespace neuraldeal
   void
   PODKernelRegression::load_regression(const ModelFile &file)
   {
-    const auto described = [](const nlohmann::json &shape,
-                              const nlohmann::json &length_scales) {
-      return nlohmann::json{{"shape", shape}, {"length scales", length_scales}};
-    };
-    const auto own =
-      described(parameters["kernel"], parameters["length scales"]);
-    // Files of the time before there was a choice have the defaults.
-    const auto found = file.metadata.contains("kernel") ?
-                         file.get<nlohmann::json>("kernel") :
-                         described("Matern 5/2", "each group");
-    if (found != own)
-      throw FileError(file.filename,
-                      fmt::format("its kernel is {}, that of this program's "
-                                  "parameters {}",
-                                  found.dump(),
-                                  own.dump()));
-    exact  = KernelRegression(kernel());
-    sparse = std::nullopt;
-
-    const auto hyperparameters = file.tensor("kernel.hyperparameters");
-    if (hyperparameters.sizes() != exact.hyperparameters().sizes())
-      throw FileError(file.filename,
-                      fmt::format("its kernel has {} hyperparameters, that of "
-                                  "this program's parameters {}",
-                                  hyperparameters.numel(),
-                                  exact.hyperparameters().numel()));
-    if (file.tensors.count("kernel.inducing") > 0)
-      {
-        sparse.emplace(kernel());
-        sparse->set_state({hyperparameters,
-                           file.tensor("kernel.inducing"),
-                           file.tensor("kernel.gram"),
-                           file.tensor("kernel.moments"),
-                           file.tensor("kernel.squares"),
-                           file.get<long>("kernel rows")});
-      }
-    else
-      exact.set_state({hyperparameters,
-                       file.tensor("kernel.inputs"),
-                       file.tensor("kernel.outputs"),
-                       file.tensor("kernel.factor"),
-                       file.tensor("kernel.whitened")});
+    process = GaussianProcess(groups(), choices());
+    process.load(file, "kernel");
   }
 } // namespace neuraldeal

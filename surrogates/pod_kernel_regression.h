@@ -4,11 +4,8 @@
 #ifndef neuraldeal_surrogates_pod_kernel_regression_h
 #define neuraldeal_surrogates_pod_kernel_regression_h
 
-#include <neuraldeal/surrogates/kernel_regression.h>
+#include <neuraldeal/surrogates/gaussian_process.h>
 #include <neuraldeal/surrogates/pod_surrogate.h>
-#include <neuraldeal/surrogates/sparse_kernel_regression.h>
-
-#include <optional>
 
 namespace neuraldeal
 {
@@ -23,11 +20,7 @@ namespace neuraldeal
    * the norm of the fields, so that modes which hardly occur do not count.
    *
    * A row is a snapshot in one of its images. With more than "exact rows", or
-   * where "inducing points" asks for it, SparseKernelRegression takes the
-   * place of KernelRegression: fit() then goes on from the hyperparameters of
-   * the "evidence snapshots" with the bound, of four times as many rows as
-   * there are inducing inputs. Where updates lead past that number, the
-   * inducing inputs are chosen among all rows, once; the hyperparameters stay.
+   * where "inducing points" asks for it, GaussianProcess takes inducing inputs.
    */
   class PODKernelRegression : public PODSurrogate
   {
@@ -80,20 +73,15 @@ namespace neuraldeal
     static MemberPredictions
     alone(const torch::Tensor &mean, const torch::Tensor &leverage);
 
-    /** The kernel of the parameters, with the hyperparameters it starts at. */
-    CovarianceKernel
-    kernel() const;
+    /** What the parameters say of the process. */
+    GaussianProcess::Parameters
+    choices() const;
 
-    /** Whether so many rows are too many for KernelRegression. */
-    bool
-    are_many(const long n_rows) const;
+    /** The numbers of parameters and of coefficients of the coarse solution. */
+    std::vector<long>
+    groups() const;
 
-    /** The largest number of inducing inputs. */
-    long
-    max_inducing() const;
-
-    KernelRegression                      exact;
-    std::optional<SparseKernelRegression> sparse; ///< if in the place of it
+    GaussianProcess process;
   };
 } // namespace neuraldeal
 

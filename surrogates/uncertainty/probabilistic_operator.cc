@@ -3,6 +3,7 @@
 
 #include <neuraldeal/surrogates/uncertainty/cross_fitted_operator.h>
 #include <neuraldeal/surrogates/uncertainty/gaussian_operator.h>
+#include <neuraldeal/surrogates/uncertainty/gaussian_process_operator.h>
 #include <neuraldeal/surrogates/uncertainty/laplace_operator.h>
 #include <neuraldeal/surrogates/uncertainty/monte_carlo_dropout.h>
 #include <neuraldeal/surrogates/uncertainty/operator_ensemble.h>
@@ -44,6 +45,7 @@ namespace neuraldeal
   {
     CrossFittedOperator::register_type();
     GaussianOperator::register_type();
+    GaussianProcessOperator::register_type();
     LaplaceOperator::register_type();
     MonteCarloDropout::register_type();
     OperatorEnsemble::register_type();
