@@ -465,7 +465,7 @@ namespace neuraldeal
       prior = Basis::of_fields(priors,
                                places.output[0],
                                output_images,
-                               parameters["input variance"],
+                               parameters["variance"],
                                parameters["input modes"]);
     predicted = Basis::of_fields(targets,
                                  places.output[0],
@@ -782,7 +782,7 @@ namespace neuraldeal
         0,
         "Learn from the samples' images under the symmetries of the task."},
        {"input variance",
-        0.95,
+        0.99,
         0.01,
         1.,
         "Share of the variance of the given fields that their modes hold."},
@@ -791,7 +791,8 @@ namespace neuraldeal
         0.9999,
         0.01,
         1.,
-        "Share of the variance of what is predicted that its modes hold."},
+        "Share of the variance of what is predicted that its modes hold, and of "
+        "that of the coarse solutions."},
        {"modes", 128, 1, 1e4, "Largest number of these modes."},
        {"kernel",
         "Matern 5/2",
