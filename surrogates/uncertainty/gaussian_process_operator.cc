@@ -34,6 +34,9 @@ namespace neuraldeal
      */
     constexpr long n_folds = 4;
 
+    /** Samples, spread over all, that amplitudes are learned from. */
+    constexpr long max_left_out = 256;
+
     /** Rows of float64 on the CPU, [n, N]. */
     torch::Tensor
     rows_of(const torch::Tensor &fields)
@@ -551,9 +554,12 @@ namespace neuraldeal
 
         // Amplitudes by what is said of each sample without it, which holds for
         // answers that are no Gaussian process as well.
-        auto squares = torch::zeros({groups[i]}, torch::kFloat64);
-        for (long first = 0; first < rows.size(0); first += n_images)
+        auto       squares = torch::zeros({groups[i]}, torch::kFloat64);
+        const long step    = (n + max_left_out - 1) / max_left_out;
+        const long n_terms = (n + step - 1) / step * n_images;
+        for (long sample = 0; sample < n; sample += step)
           {
+            const long first    = sample * n_images;
             const long last_row = first + n_images;
             const auto truth    = part.slice(0, first, last_row);
             const auto without  = processes[i].leave_out(
@@ -562,7 +568,7 @@ namespace neuraldeal
                         (1. + without.leverage).unsqueeze(1))
                          .sum(0);
           }
-        noises.push_back(squares / double(rows.size(0)));
+        noises.push_back(squares / double(n_terms));
       }
     noise = torch::cat(noises);
   }
