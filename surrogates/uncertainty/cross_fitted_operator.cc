@@ -22,6 +22,9 @@ namespace neuraldeal
     /** Samples of a batch for the second operator. */
     constexpr long variance_batch = 32;
 
+    /** How far the second operator can go: e⁵ times the variance or less. */
+    constexpr double largest_logarithm = 5.;
+
 
 
     /** The likelihood of errors with mean zero, of the log of their variance.
@@ -32,7 +35,7 @@ namespace neuraldeal
       static torch::Tensor
       log_variance(const torch::Tensor &r)
       {
-        return GaussianLikelihood().log_variance(r);
+        return GaussianLikelihood(largest_logarithm).log_variance(r);
       }
 
     private:
@@ -41,8 +44,9 @@ namespace neuraldeal
               const torch::Tensor &target,
               const torch::Tensor &) const override
       {
-        return GaussianLikelihood().value(
-          torch::cat({torch::zeros_like(prediction), prediction}, 1), target);
+        return GaussianLikelihood(largest_logarithm)
+          .value(torch::cat({torch::zeros_like(prediction), prediction}, 1),
+                 target);
       }
     };
 
@@ -126,14 +130,17 @@ namespace neuraldeal
   CrossFittedOperator::ask(OperatorModel &model, const OperatorData &data)
   {
     const torch::NoGradGuard no_gradients;
-    auto                     members = model.forward(data);
+    const auto               answer = model.forward(data);
+    Answer                   result;
     if (model.n_members() == 1)
-      members = members.unsqueeze(0);
-    Answer result;
-    result.mean = members.mean(0);
-    result.deviations =
-      (members - result.mean) / std::sqrt(std::max(model.n_members() - 1., 1.));
-    result.spread = result.deviations.square().sum(0);
+      {
+        result.mean = answer;
+        return result;
+      }
+    const auto distribution = FieldDistribution::of_samples(answer);
+    result.mean             = distribution.mean;
+    result.factor           = distribution.factor;
+    result.spread           = distribution.factor.square().sum(-1);
     return result;
   }
 
@@ -144,7 +151,7 @@ namespace neuraldeal
                                  const nlohmann::json              &choices,
                                  const std::shared_ptr<const Loss> &loss) const
   {
-    const long n     = task.training.size();
+    const long n = task.training.size(), folds = std::min(chosen.folds, n);
     const auto order = as_numbers(
       CounterRandom(task.options.seed, CounterRandom::Stream::splitting, 0)
         .permutation(n));
@@ -163,6 +170,8 @@ namespace neuraldeal
           (i % folds == fold ? unseen : seen).push_back(order[i]);
         Task without     = task;
         without.training = task.training.select(torch::tensor(seen).to(device));
+        // As many steps as with all samples
+        without.options.epochs = task.options.epochs * n / long(seen.size());
         const auto model =
           train_operator(without, choices, loss, task.options.seed + 1 + fold);
 
@@ -188,7 +197,7 @@ namespace neuraldeal
                       torch::Tensor());
                 }
               answers.push_back(ask(*model, block));
-              answers.back().deviations = torch::Tensor();
+              answers.back().factor = torch::Tensor();
               data.push_back(block);
             }
       }
@@ -277,7 +286,6 @@ namespace neuraldeal
                          std::string(name) + "'",
                        std::to_string(n),
                        "2 at least");
-    folds = std::min(chosen.folds, n);
 
     auto                        choices = task.parameters;
     std::shared_ptr<const Loss> loss =
@@ -291,10 +299,14 @@ namespace neuraldeal
       }
     model = train_operator(task, choices, loss, task.options.seed);
 
+    range.fit(task.training);
+
     const auto unseen  = cross_fit(task, choices, loss);
     const auto counted = counted_values(*model, unseen.data, unseen.error);
     mean_error         = channel_mean(unseen.error.square(), counted);
-    mean_spread        = channel_mean(unseen.answer.spread, counted);
+    mean_spread        = unseen.answer.spread.defined() ?
+                           channel_mean(unseen.answer.spread, counted) :
+                           torch::ones_like(mean_error);
 
     // Where nothing is to be found out there is nothing to be learned: there
     // errors are as large as expected.
@@ -316,8 +328,11 @@ namespace neuraldeal
     auto &options        = of_errors.options;
     options              = Trainer::Parameters();
     options.batch_size   = std::min(variance_batch, fields.size(0));
+    // No more steps than the first operator has had.
+    const long steps =
+      std::min(chosen.steps, task.options.epochs * n / task.options.batch_size);
     options.epochs =
-      std::max<long>(1, chosen.steps * options.batch_size / fields.size(0));
+      std::max<long>(1, steps * options.batch_size / fields.size(0));
     options.learning_rate = 2e-3;
     options.average       = 0.99;
     options.precision     = task.options.precision;
@@ -332,13 +347,19 @@ namespace neuraldeal
   FieldDistribution
   CrossFittedOperator::predict(const OperatorData &data) const
   {
-    const torch::NoGradGuard no_gradients;
-    const auto               answer = ask(*model, data);
-    const auto               growth = (1. - 1. / double(folds)) *
+    const torch::NoGradGuard  no_gradients;
+    const auto                answer  = ask(*model, data);
+    const auto                options = answer.mean.options();
+    std::vector<std::int64_t> by_sample(answer.mean.dim(), 1);
+    by_sample[0] = -1;
+    const auto outside =
+      range.distances(data).clamp_min(1.).square().to(options).reshape(
+        by_sample);
+    const auto growth = outside *
                         VarianceLikelihood::log_variance(
                           variance_model->forward(variance_data(data, answer)))
                           .exp() *
-                        model->unknown().to(answer.mean.options());
+                        model->unknown().to(options);
 
     FieldDistribution result;
     result.mean = answer.mean;
@@ -348,9 +369,9 @@ namespace neuraldeal
       {
         const auto half = growth * by_channel(mean_error / 2., answer.mean);
         result.variance = half;
-        result.factor   = (answer.deviations *
-                         (half / by_channel(mean_spread, answer.mean)).sqrt())
-                          .movedim(0, -1);
+        result.factor =
+          answer.factor *
+          (half / by_channel(mean_spread, answer.mean)).sqrt().unsqueeze(-1);
       }
     return result;
   }
@@ -360,9 +381,10 @@ namespace neuraldeal
   void
   CrossFittedOperator::save(ModelFile &file) const
   {
-    file.metadata["uncertainty"] = {{"method", name}, {"folds", folds}};
+    file.metadata["uncertainty"] = {{"method", name}};
     model->save(file);
     variance_model->save(file, "variance");
+    range.save(file, "range");
     file.tensors["uncertainty.mean_error"]  = mean_error.to(torch::kCPU);
     file.tensors["uncertainty.mean_spread"] = mean_spread.to(torch::kCPU);
   }
@@ -372,16 +394,14 @@ namespace neuraldeal
   void
   CrossFittedOperator::load(const ModelFile &file)
   {
-    const auto description = file.get<nlohmann::json>("uncertainty");
-    const auto n           = description.value("folds", nlohmann::json());
-    if (description.value("method", "") != name || !n.is_number_integer() ||
-        n.get<long>() < 2)
+    if (file.get<nlohmann::json>("uncertainty").value("method", "") != name)
       throw FileError(file.filename,
                       std::string("its uncertainty is not that of the method "
                                   "'") +
                         name + "'");
     model          = OperatorModel::load(file);
     variance_model = OperatorModel::load(file, "variance");
+    range          = TrainingRange::load(file, "range");
     mean_error     = file.tensor("uncertainty.mean_error");
     mean_spread    = file.tensor("uncertainty.mean_spread");
     if (mean_error.dim() != 1 ||
@@ -389,7 +409,6 @@ namespace neuraldeal
         mean_spread.sizes() != mean_error.sizes())
       throw FileError(file.filename,
                       "its mean squares of errors do not fit to its operator");
-    folds = n;
     model->eval();
     variance_model->eval();
   }
@@ -424,7 +443,11 @@ namespace neuraldeal
         "Weight of the distance between heads in what is minimised; one half "
         "makes it a proper score."},
        {"folds", 4, 2, 1000, "Parts of the samples that are left out in turn."},
-       {"steps", 800, 1, 1e7, "Of the training of the small operator."}},
+       {"steps",
+        800,
+        1,
+        1e7,
+        "Of the training of the small operator; no more than the first has."}},
       [](const nlohmann::json &given) {
         return std::make_unique<CrossFittedOperator>(
           Parameters{given["members"],

@@ -5,6 +5,7 @@
 #define neuraldeal_surrogates_uncertainty_cross_fitted_operator_h
 
 #include <neuraldeal/surrogates/uncertainty/probabilistic_operator.h>
+#include <neuraldeal/surrogates/uncertainty/training_range.h>
 
 namespace neuraldeal
 {
@@ -22,13 +23,14 @@ namespace neuraldeal
    * the right places, and grows far from the data. With the mean square m of
    * the errors of unseen samples and s̄² of the spread, of every channel, the
    * variance is
-   *   v = (1 − 1/K) w exp ℓ,  w = m/2 (1 + s²/s̄²),
+   *   v = w exp ℓ max(1, d)²,  w = m/2 (1 + s²/s̄²),
    * where ℓ is what the second operator says, having read the input, the
-   * answer and log w, trained by the likelihood of the errors over √w. The
-   * first factor takes into account that the operators of the K folds had
-   * fewer samples: the square of an error is taken for inversely proportional
-   * to their number. Of v, the part with s² is common to all values as the
-   * heads' spread is, the other is each value's own.
+   * answer and log w, trained by the likelihood of the errors over √w. Nothing
+   * was learned outside of the training range; there the size of the error is
+   * taken for proportional to the distance d of the input (TrainingRange). Of
+   * v, the part with s² is common to all values as the heads' spread is, the
+   * other is each value's own. That the operators of the K folds had fewer
+   * samples is not made up for: their errors are a little larger.
    *
    * Costs K + 1 trainings, but an answer no more than that of one operator and
    * the small one.
@@ -69,9 +71,9 @@ namespace neuraldeal
     /** What is said without the second operator. */
     struct Answer
     {
-      torch::Tensor mean;       ///< [n, c, …]
-      torch::Tensor deviations; ///< [members, n, c, …] / √(members − 1)
-      torch::Tensor spread;     ///< s², [n, c, …]
+      torch::Tensor mean;   ///< [n, c, …]
+      torch::Tensor spread; ///< s², [n, c, …], undefined with one head
+      torch::Tensor factor; ///< of which s² is the diagonal, [n, c, …, members]
     };
 
     static Answer
@@ -81,7 +83,7 @@ namespace neuraldeal
     struct Unseen
     {
       OperatorData  data;
-      Answer        answer; ///< without deviations
+      Answer        answer; ///< without factor
       torch::Tensor error;  ///< [n, c, …]
     };
 
@@ -108,7 +110,7 @@ namespace neuraldeal
     std::shared_ptr<OperatorModel> model, variance_model;
 
     torch::Tensor mean_error, mean_spread; ///< m and s̄², [c] float64
-    long          folds;                   ///< that there were
+    TrainingRange range;
   };
 } // namespace neuraldeal
 

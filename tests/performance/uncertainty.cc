@@ -15,10 +15,11 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <limits>
 
-#include "uncertainty_data.h"
 #include "uncertainty_results.h"
 #include "uncertainty_table.h"
+#include "uncertainty_tasks.h"
 
 // All methods of uncertainty on the same problems: every method, problem,
 // number of samples and seed is a training, whose result is a line in a file of
@@ -40,79 +41,6 @@ namespace
 
 
 
-  /** The square's eight, as permutations of s × s points, [8, s²]. */
-  torch::Tensor
-  symmetries_of_square(const long s)
-  {
-    const auto points = torch::arange(s * s, torch::kInt64).reshape({s, s});
-    std::vector<torch::Tensor> result;
-    for (const auto &turned : {points, points.t()})
-      for (const auto &directions :
-           std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
-        result.push_back(turned.flip(directions).flatten());
-    return torch::stack(result);
-  }
-
-
-
-  /** What of a problem's samples the methods are shown. */
-  class Problem
-  {
-  public:
-    Problem(const std::string    &name,
-            const nlohmann::json &choices,
-            const std::string    &folder)
-      : choices(choices)
-      , data(UncertaintyData::read(folder, name))
-    {}
-
-    /** Samples of a set, inputs and targets. */
-    OperatorData
-    samples(const UncertaintyData::Set &set) const
-    {
-      OperatorData result;
-      result.input.fields = choices.value("logarithm of the input", false) ?
-                              set.input.log() :
-                              set.input;
-      result.target       = set.solution;
-      return result;
-    }
-
-    ProbabilisticOperator::Task
-    task(const long           n_samples,
-         const std::uint64_t  seed,
-         const torch::Device &device) const
-    {
-      ProbabilisticOperator::Task task;
-      task.type       = choices.at("operator");
-      task.parameters = choices.at("parameters");
-      const auto all  = samples(data.set("training"));
-      task.shape      = {all.input.fields.size(1),
-                         all.target.size(1),
-                         all.target.dim() - 2};
-      // Other seeds have other samples as well, as far as there are some.
-      const long n     = all.size();
-      const long first = (long(seed - 1) * n_samples) % n;
-      task.training =
-        all.select((torch::arange(n_samples, torch::kInt64) + first) % n)
-          .to(device);
-      if (choices.value("square's symmetries", false))
-        task.symmetries = symmetries_of_square(all.target.size(2)).to(device);
-      task.source         = "tests/performance/uncertainty.json";
-      task.options        = Trainer::parse(choices.at("training"), task.source);
-      task.options.epochs = choices.at("epochs").at(std::to_string(n_samples));
-      task.options.seed   = seed;
-      if (device.is_cpu())
-        task.options.precision = "single";
-      return task;
-    }
-
-    const nlohmann::json  choices;
-    const UncertaintyData data;
-  };
-
-
-
   /** The mean over the values of every sample. */
   torch::Tensor
   value_mean(const torch::Tensor &values)
@@ -122,13 +50,38 @@ namespace
 
 
 
+  /** What deviations are multiplied with for the least CRPS. */
+  double
+  best_crps_factor(const torch::Tensor &mean,
+                   const torch::Tensor &deviation,
+                   const torch::Tensor &truth)
+  {
+    double result = 1., least = std::numeric_limits<double>::infinity();
+    for (int i = -24; i <= 48; ++i)
+      {
+        const double factor = std::pow(1.1, i);
+        const double crps =
+          scores::gaussian_crps(mean, factor * deviation, truth)
+            .mean()
+            .item<double>();
+        if (crps < least)
+          {
+            least  = crps;
+            result = factor;
+          }
+      }
+    return result;
+  }
+
+
+
   /** Train and judge one method. */
   UncertaintyResult
-  measure(const UncertaintyRun &run,
-          const Problem        &problem,
-          const nlohmann::json &parameters,
-          const torch::Device  &device,
-          const bool            quick)
+  measure(const UncertaintyRun   &run,
+          const UncertaintyTasks &problem,
+          const nlohmann::json   &parameters,
+          const torch::Device    &device,
+          const bool              quick)
   {
     auto task = problem.task(run.samples, run.seed, device);
     if (quick)
@@ -194,17 +147,24 @@ namespace
           value_mean(scores::gaussian_likelihood(mean, deviation, truth));
         said.chi_square = scores::chi_square(mean, deviation, truth);
         if (set.kind == UncertaintySet::Kind::held_out)
-          result.variance_factor =
-            said.chi_square.slice(0, 0, n_calibrating).mean().item<double>();
-        const auto calibrated = deviation * std::sqrt(result.variance_factor);
-        said.calibrated_crps =
-          value_mean(scores::gaussian_crps(mean, calibrated, truth));
-        said.calibrated_likelihood =
-          value_mean(scores::gaussian_likelihood(mean, calibrated, truth));
+          {
+            const auto first = [](const torch::Tensor &values) {
+              return values.slice(0, 0, n_calibrating);
+            };
+            result.likelihood_factor =
+              std::sqrt(first(said.chi_square).mean().item<double>());
+            result.crps_factor =
+              best_crps_factor(first(mean), first(deviation), first(truth));
+          }
+        said.calibrated_crps = value_mean(
+          scores::gaussian_crps(mean, result.crps_factor * deviation, truth));
+        said.calibrated_likelihood = value_mean(scores::gaussian_likelihood(
+          mean, result.likelihood_factor * deviation, truth));
         if (set.kind == UncertaintySet::Kind::held_out)
           result.calibration_error =
             scores::gaussian_calibration(mean.slice(0, n_calibrating),
-                                         calibrated.slice(0, n_calibrating),
+                                         result.crps_factor *
+                                           deviation.slice(0, n_calibrating),
                                          truth.slice(0, n_calibrating))
               .error;
         result.sets[set.name] = said;
@@ -234,7 +194,7 @@ namespace
                                                              torch::kCPU);
     const auto          start = Clock::now();
     UncertaintyResults  results(results_folder);
-    std::map<std::string, std::shared_ptr<const Problem>> problems;
+    std::map<std::string, std::shared_ptr<const UncertaintyTasks>> problems;
     const auto is_wanted = [](const auto &wanted, const auto &value) {
       return wanted.empty() ||
              std::find(wanted.begin(), wanted.end(), value) != wanted.end();
@@ -258,9 +218,9 @@ namespace
                 continue;
               auto &problem = problems[run.problem];
               if (!problem)
-                problem = std::make_shared<Problem>(run.problem,
-                                                    of_problem,
-                                                    data_folder);
+                problem = std::make_shared<UncertaintyTasks>(run.problem,
+                                                             of_problem,
+                                                             data_folder);
               const auto result =
                 measure(run, *problem, parameters, device, quick);
               results.add(result);

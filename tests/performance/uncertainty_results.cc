@@ -86,7 +86,8 @@ namespace neuraldeal::performance
                              {"training seconds", training_seconds},
                              {"prediction seconds", prediction_seconds},
                              {"device", device},
-                             {"variance factor", variance_factor},
+                             {"CRPS factor", crps_factor},
+                             {"likelihood factor", likelihood_factor},
                              {"calibration error", calibration_error}};
     for (const auto &[name, set] : sets)
       for (const auto &[part, member] : parts())
@@ -107,7 +108,8 @@ namespace neuraldeal::performance
     result.training_seconds   = given.at("training seconds");
     result.prediction_seconds = given.at("prediction seconds");
     result.device             = given.at("device");
-    result.variance_factor    = given.at("variance factor");
+    result.crps_factor        = given.at("CRPS factor");
+    result.likelihood_factor  = given.at("likelihood factor");
     result.calibration_error  = given.at("calibration error");
     for (const auto &[name, set] : given.at("sets").items())
       for (const auto &[part, member] : parts())
@@ -241,7 +243,9 @@ namespace neuraldeal::performance
         const auto fails = (set.error <= factor.bound(set.scale)).logical_not();
         failed += fails.sum().item<double>();
         flagged_of_failed +=
-          fails.logical_and(outside.at(name)).sum().item<double>();
+          fails.logical_and(outside.at(name).slice(0, 0, fails.size(0)))
+            .sum()
+            .item<double>();
       }
     figures["shift_rank_correlation"] =
       scores::rank_correlation(torch::tensor(scales, torch::kFloat64),

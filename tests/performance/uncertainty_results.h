@@ -46,9 +46,7 @@ namespace neuraldeal::performance
     torch::Tensor likelihood; ///< its negative logarithm, likewise
     torch::Tensor chi_square; ///< likewise
 
-    /** With the variance multiplied by one number for all: see
-     * UncertaintyResult.
-     */
+    /** With deviations multiplied by the factors of UncertaintyResult. */
     torch::Tensor calibrated_crps, calibrated_likelihood;
   };
 
@@ -61,8 +59,11 @@ namespace neuraldeal::performance
     double         training_seconds, prediction_seconds;
     std::string    device;
 
-    /** The mean χ² of the samples to calibrate with. */
-    double variance_factor;
+    /**
+     * What deviations are multiplied with for the least CRPS and the largest
+     * likelihood of the samples to calibrate with.
+     */
+    double crps_factor, likelihood_factor;
 
     /** Of quantiles of the calibrated distributions, held-out samples. */
     double calibration_error;

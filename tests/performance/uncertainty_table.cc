@@ -4,13 +4,38 @@
 #include "uncertainty_table.h"
 
 #include <fmt/format.h>
+#include <neuraldeal/surrogates/uncertainty/training_range.h>
 
+#include <algorithm>
+#include <memory>
 #include <set>
 
-#include "uncertainty_data.h"
+#include "uncertainty_tasks.h"
 
 namespace neuraldeal::performance
 {
+  namespace
+  {
+    /** Which inputs of each set are called outside of the training range. */
+    std::map<std::string, torch::Tensor>
+    outside_of_training(const UncertaintyTasks &tasks,
+                        const long              n_samples,
+                        const std::uint64_t     seed)
+    {
+      TrainingRange range;
+      range.fit(tasks.training(n_samples, seed));
+      std::map<std::string, torch::Tensor> result;
+      for (const auto &set : tasks.data.sets)
+        if (set.kind != UncertaintySet::Kind::training)
+          // What is not a number is not inside.
+          result[set.name] =
+            range.distances(tasks.samples(set)).le(1.).logical_not();
+      return result;
+    }
+  } // namespace
+
+
+
   void
   print_uncertainty_table(const UncertaintyResults &results,
                           const nlohmann::json     &choices,
@@ -50,7 +75,10 @@ namespace neuraldeal::performance
         for (const auto &[n, epochs] : of_problem.at("epochs").items())
           sizes.push_back(std::stol(n));
         std::sort(sizes.begin(), sizes.end());
-        std::unique_ptr<UncertaintyData> data;
+        std::unique_ptr<UncertaintyTasks> tasks;
+        std::map<std::pair<long, std::uint64_t>,
+                 std::map<std::string, torch::Tensor>>
+          outside_of;
         for (const long n : sizes)
           {
             bool title = false;
@@ -63,13 +91,14 @@ namespace neuraldeal::performance
                   if (run.problem == problem && run.samples == n &&
                       run.method == method)
                     {
-                      if (!data)
-                        data = std::make_unique<UncertaintyData>(
-                          UncertaintyData::read(data_folder, problem));
-                      std::map<std::string, torch::Tensor> outside;
-                      for (const auto &[name, set] : result.sets)
-                        outside[name] =
-                          torch::zeros({set.error.size(0)}, torch::kBool);
+                      if (!tasks)
+                        tasks = std::make_unique<UncertaintyTasks>(problem,
+                                                                   of_problem,
+                                                                   data_folder);
+                      // All methods have the same inputs.
+                      auto &outside = outside_of[{n, run.seed}];
+                      if (outside.empty())
+                        outside = outside_of_training(*tasks, n, run.seed);
                       for (const auto &[name, value] :
                            uncertainty_figures(result, outside))
                         sum[name] += value;
