@@ -118,7 +118,10 @@ namespace
           continue;
         const auto data = problem.samples(set);
         const long n =
-          quick ? std::min<long>(data.size(), 2 * n_calibrating) : data.size();
+          quick ?
+            std::min<long>(data.size(),
+                           set.is_shifted() ? 10 : 2 * n_calibrating) :
+            data.size();
 
         constexpr long             block_size = 50;
         std::vector<torch::Tensor> means, deviations;
