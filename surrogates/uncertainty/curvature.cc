@@ -32,6 +32,15 @@ namespace neuraldeal
 
 
 
+  bool
+  FullCurvature::add(const GaussNewton &H)
+  {
+    matrix = matrix + H.dense();
+    return true;
+  }
+
+
+
   void
   FullCurvature::set_scales(const torch::Tensor &prior_precision,
                             const double         beta)

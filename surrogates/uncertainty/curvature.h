@@ -29,6 +29,16 @@ namespace neuraldeal
     fit(const GaussNewton &H) = 0;
 
     /**
+     * Add that of more data, if this form is able to; set_scales() comes next.
+     * @return whether it is.
+     */
+    virtual bool
+    add(const GaussNewton &)
+    {
+      return false;
+    }
+
+    /**
      * Choose D and β, before anything below is called.
      * @param prior_precision the diagonal of D, > 0, [P].
      */
@@ -87,6 +97,9 @@ namespace neuraldeal
   public:
     void
     fit(const GaussNewton &H) override;
+
+    bool
+    add(const GaussNewton &H) override;
 
     void
     set_scales(const torch::Tensor &prior_precision,

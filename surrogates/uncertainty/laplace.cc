@@ -192,27 +192,39 @@ namespace neuraldeal
 
 
 
-  void
-  LaplaceApproximation::fit(const OperatorData  &training,
-                            const torch::Tensor &counted)
+  torch::Tensor
+  LaplaceApproximation::count_values(const OperatorData  &data,
+                                     const torch::Tensor &counted) const
   {
-    const auto &target = training.target;
+    const auto &target = data.target;
     if (!target.defined())
       throw InputError(source,
                        "the targets of the training data",
                        "not defined",
                        "what the operator has been trained to answer");
     const auto fields = target.options().dtype(torch::kFloat64);
-    auto count = counted.defined() ? counted.to(fields).expand_as(target) :
-                                     torch::ones(target.sizes(), fields);
-    if (training.input.mask.defined())
-      count = count * training.input.mask.to(torch::kBool).unsqueeze(1);
-    n_counted = count.sum().item<double>();
-    if (!(n_counted > 0.))
+    auto result = counted.defined() ? counted.to(fields).expand_as(target) :
+                                      torch::ones(target.sizes(), fields);
+    if (data.input.mask.defined())
+      result = result * data.input.mask.to(torch::kBool).unsqueeze(1);
+    if (!(result.sum().item<double>() > 0.))
       throw InputError(source,
                        "the number of values that count",
                        "0",
                        "one at least");
+    return result;
+  }
+
+
+
+  void
+  LaplaceApproximation::fit(const OperatorData  &training,
+                            const torch::Tensor &counted)
+  {
+    const auto  count  = count_values(training, counted);
+    const auto &target = training.target;
+    const auto  fields = count.options();
+    n_counted          = count.sum().item<double>();
 
     // Masked values hold anything.
     auto squares = torch::zeros(target.sizes(), fields);
@@ -256,6 +268,43 @@ namespace neuraldeal
     closed_form_holds = closed_form_agrees(training.slice(0, 1));
     if (!closed_form_holds)
       closed_form.reset();
+  }
+
+
+
+  void
+  LaplaceApproximation::update(const OperatorData  &data,
+                               const torch::Tensor &counted)
+  {
+    check_fitted();
+    const auto count   = count_values(data, counted);
+    const auto weights = count / by_channel(noise_ratios, count);
+
+    // The residuals of the old weights
+    auto gradient = torch::zeros({chosen.size()}, group_sizes.options());
+    const GaussNewton H(model, chosen, data, weights, parameters.batch_size);
+    H.for_each_batch([&](const OperatorData &batch, const torch::Tensor &w) {
+      const Linearization J([&]() { return model->forward(batch); }, chosen);
+      const auto          error = (batch.target - J.answer()).to(w.options());
+      gradient += J.transposed_product(
+        (w * error.masked_fill(w == 0., 0.)).to(J.answer().options()));
+    });
+    if (!matrix->add(H))
+      throw InputError(source,
+                       "form",
+                       parameters.form,
+                       "full, of which alone more samples can be learned "
+                       "without the old ones");
+    set_scales(delta, noise_scale);
+
+    const auto change = chosen.split(
+      matrix->multiply(gradient.unsqueeze(1)).squeeze(1) / noise_scale);
+    const torch::NoGradGuard no_gradients;
+    for (std::size_t i = 0; i < change.size(); ++i)
+      {
+        auto weight = chosen.parts()[i].tensor;
+        weight.add_(change[i]);
+      }
   }
 
 

@@ -89,6 +89,23 @@ namespace neuraldeal
         const torch::Tensor &counted = torch::Tensor());
 
     /**
+     * Learn more samples, without the old ones and without training: weights
+     * and covariance become those of Bayesian regression with the present
+     * posterior as its prior,
+     *   Σ ← (Σ⁻¹ + s⁻² Jᵀ W J)⁻¹,  ŵ ← ŵ + s⁻² Σ Jᵀ W (y − G(a; ŵ)),
+     * in which W holds 1/r_c where values count (recursive least squares:
+     * Young, Recursive Estimation and Time-Series Analysis, 2011, chapter 3).
+     * Where the answer is linear in the weights, as in those of a last layer,
+     * this is exact, whether samples come one by one or together; elsewhere it
+     * is a step by the linearised operator. δ and s² stay as they are, and the
+     * weights of the model change.
+     * @throw InputError for other forms than "full", which cannot add up.
+     */
+    void
+    update(const OperatorData  &data,
+           const torch::Tensor &counted = torch::Tensor());
+
+    /**
      * Choose δ and s².
      * @param prior_precision δ, [groups] or [1] for all of them, > 0.
      * @param noise_scale s² > 0.
@@ -277,6 +294,13 @@ namespace neuraldeal
     /** Whether that agrees with products of the Jacobian. */
     bool
     closed_form_agrees(const OperatorData &sample) const;
+
+    /**
+     * Which values of @p data count, in its targets' shape, float64.
+     * @throw InputError without targets, or where nothing is counted.
+     */
+    torch::Tensor
+    count_values(const OperatorData &data, const torch::Tensor &counted) const;
 
     /** @throw InputError before fit(). */
     void

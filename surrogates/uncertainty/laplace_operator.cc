@@ -26,11 +26,16 @@ namespace neuraldeal
     approximation =
       std::make_unique<LaplaceApproximation>(model, parameters, task.source);
     // Where the solution is known there is no noise to learn from.
-    approximation->fit(task.training,
-                       task.factor.defined() ?
-                         task.factor.ne(0.).to(torch::kFloat64) :
-                         torch::Tensor());
+    approximation->fit(task.training, model->unknown());
     approximation->maximize_evidence();
+  }
+
+
+
+  void
+  LaplaceOperator::update(const OperatorData &data)
+  {
+    approximation->update(data, model->unknown());
   }
 
 
@@ -50,8 +55,9 @@ namespace neuraldeal
       // What is in common takes nothing away from what there is in all.
       own = (own - answer.factor.square().sum(-1)).clamp_min(0.);
     result.variance =
-      own +
-      approximation->noise_variance().to(own.options()).reshape(by_channel);
+      (own +
+       approximation->noise_variance().to(own.options()).reshape(by_channel)) *
+      model->unknown().to(own.options());
     return result;
   }
 

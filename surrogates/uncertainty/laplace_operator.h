@@ -29,6 +29,16 @@ namespace neuraldeal
     void
     fit(const Task &task) override;
 
+    /** That of a full matrix, as a last layer has it. */
+    bool
+    supports_update() const override
+    {
+      return parameters.form == "full";
+    }
+
+    void
+    update(const OperatorData &data) override;
+
     FieldDistribution
     predict(const OperatorData &data) const override;
 

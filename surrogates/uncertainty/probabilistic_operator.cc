@@ -20,6 +20,17 @@ namespace neuraldeal
 
 
   void
+  ProbabilisticOperator::update(const OperatorData &)
+  {
+    throw InputError("the program",
+                     "an update of a method of uncertainty",
+                     "one that needs its training anew",
+                     "a method that supports_update()");
+  }
+
+
+
+  void
   ProbabilisticOperator::check_fits(const std::string &name,
                                     const Task        &task) const
   {

@@ -57,6 +57,23 @@ namespace neuraldeal
     virtual void
     fit(const Task &task) = 0;
 
+    /**
+     * Whether update() learns more samples without training; most methods do
+     * not.
+     */
+    virtual bool
+    supports_update() const
+    {
+      return false;
+    }
+
+    /**
+     * Learn the samples of @p data as well, at the price of a few evaluations.
+     * @throw InputError unless supports_update().
+     */
+    virtual void
+    update(const OperatorData &data);
+
     /** What is said of @p data, in its precision and on its device. */
     virtual FieldDistribution
     predict(const OperatorData &data) const = 0;

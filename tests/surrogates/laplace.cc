@@ -794,4 +794,76 @@ namespace
                         {"model.safetensors"});
       }
   }
+
+
+  // A thousand samples one by one, and all of them together, beside the
+  // formula.
+  TEST(LaplaceUpdate, OneByOneIsAllAtOnce)
+  {
+    constexpr long n = 1000;
+    const auto     parameters =
+      nlohmann::json{{"form", "full"}, {"weights", "last layer"}};
+    const auto more = small_operator("Fourier", n).data;
+    auto       slow = small_operator("Fourier", 12),
+         fast       = small_operator("Fourier", 12);
+    for (const auto &item : slow.model->named_parameters())
+      ASSERT_TRUE(
+        torch::equal(item.value(), fast.model->named_parameters()[item.key()]));
+    auto one_by_one = fitted(slow, parameters),
+         at_once    = fitted(fast, parameters);
+    // (the values that do not count change nothing)
+    auto counted = torch::ones({1, 2, 4, 5}, torch::kFloat64);
+    counted.select(3, 2).fill_(0.);
+
+    // Σ⁻¹ and w by dense Jacobians, before the weights change
+    const auto w      = at_once.weights().values();
+    const auto H      = brute_force(fast, at_once);
+    const auto noise  = at_once.noise_factor();
+    const auto ratios = at_once.noise_variance() / noise;
+    const auto J      = jacobian({fast.model, more}, at_once.weights());
+    const auto W      = (counted / ratios.reshape({1, -1, 1, 1}))
+                     .expand_as(more.target)
+                     .reshape({-1, 1});
+    const auto error =
+      (more.target - fast.model->forward(more).detach()).reshape({-1, 1});
+    const auto precision =
+      identity(w.size(0)) + (H + torch::mm(J.t(), W * J)) / noise;
+    const auto expected =
+      w + torch::mm(torch::inverse(precision), torch::mm(J.t(), W * error))
+              .squeeze(1) /
+            noise;
+    EXPECT_GT(distance(expected, w), 1e-2);
+
+    at_once.update(more, counted);
+    for (long i = 0; i < n; ++i)
+      one_by_one.update(more.slice(i, i + 1), counted);
+    EXPECT_LT(distance(at_once.weights().values(), expected), 1e-8);
+    EXPECT_LT(distance(one_by_one.weights().values(), expected), 1e-8);
+    const auto covariance = torch::inverse(precision);
+    EXPECT_LT(distance(at_once.curvature().multiply(identity(w.size(0))),
+                       covariance),
+              1e-8 * covariance.abs().max().item<double>());
+    EXPECT_LT(distance(one_by_one.curvature().multiply(identity(w.size(0))),
+                       covariance),
+              1e-8 * covariance.abs().max().item<double>());
+    // and so are the answers
+    const auto fresh = small_operator("Fourier", 3).data;
+    const auto a = one_by_one.predict(fresh), b = at_once.predict(fresh);
+    EXPECT_LT(distance(a.mean, b.mean), 1e-8);
+    EXPECT_LT(distance(a.variance, b.variance), 1e-8);
+  }
+
+
+
+  TEST(LaplaceUpdate, OtherFormsSaySo)
+  {
+    const auto net = small_operator("Fourier", 6);
+    auto       diagonal =
+      fitted(net, {{"form", "diagonal"}, {"weights", "last layer"}});
+    const auto before = diagonal.weights().values();
+    expect_sentence(message_of<InputError>(
+                      [&]() { diagonal.update(net.data); }),
+                    {"test", "form", "diagonal", "full"});
+    EXPECT_TRUE(torch::equal(diagonal.weights().values(), before));
+  }
 } // namespace
