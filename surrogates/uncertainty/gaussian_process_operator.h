@@ -63,6 +63,18 @@ namespace neuraldeal
      * between samples, and symmetries that do not map the mask and the factor
      * to themselves.
      */
+    bool
+    needs_fixed_points() const override
+    {
+      return true;
+    }
+
+    bool
+    is_random() const override
+    {
+      return false;
+    }
+
     void
     fit(const Task &task) override;
 

@@ -57,6 +57,20 @@ namespace neuraldeal
     virtual void
     fit(const Task &task) = 0;
 
+    /** Whether the points have to be the same in all samples, masks as well. */
+    virtual bool
+    needs_fixed_points() const
+    {
+      return false;
+    }
+
+    /** Whether another seed gives another answer. */
+    virtual bool
+    is_random() const
+    {
+      return true;
+    }
+
     /**
      * Whether update() learns more samples without training; most methods do
      * not.

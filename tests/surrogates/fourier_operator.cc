@@ -113,12 +113,17 @@ namespace
                     const auto theirs = item.value();
                     // Groups stand before [in, out, 2] or [out, in], and are
                     // side by side where all read the same.
-                    if (theirs.sizes() == mine.sizes())
-                      mine.copy_(theirs);
-                    else if (theirs.dim() == mine.dim())
-                      mine.copy_(theirs.chunk(members)[i]);
-                    else
-                      mine.copy_(theirs.select(theirs.dim() == 3 ? 0 : -4, i));
+                    const auto part =
+                      theirs.sizes() == mine.sizes() ?
+                        theirs :
+                      theirs.dim() == mine.dim() ?
+                        theirs.chunk(members)[i] :
+                        theirs.select(theirs.dim() == 3 ? 0 : -4, i);
+                    // Heads have fewer channels, others are without weight.
+                    mine.zero_();
+                    for (long j = 0; j < part.dim(); ++j)
+                      mine = mine.slice(j, 0, part.size(j));
+                    mine.copy_(part);
                   }
                 EXPECT_LT(distance(single.forward({v}), answers[i]), 1e-13);
               }
