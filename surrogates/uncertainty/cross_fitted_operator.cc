@@ -394,11 +394,7 @@ namespace neuraldeal
   void
   CrossFittedOperator::load(const ModelFile &file)
   {
-    if (file.get<nlohmann::json>("uncertainty").value("method", "") != name)
-      throw FileError(file.filename,
-                      std::string("its uncertainty is not that of the method "
-                                  "'") +
-                        name + "'");
+    description_in(file, name);
     model          = OperatorModel::load(file);
     variance_model = OperatorModel::load(file, "variance");
     range          = TrainingRange::load(file, "range");

@@ -177,14 +177,12 @@ namespace neuraldeal
   void
   GaussianOperator::load(const ModelFile &file)
   {
-    const auto description = file.get<nlohmann::json>("uncertainty");
+    const auto description = description_in(file, name);
     const auto bound       = description.value("bound", nlohmann::json());
-    if (description.value("method", "") != name || !bound.is_number() ||
-        !(bound.get<double>() > 0.))
-      throw FileError(file.filename,
-                      std::string("its uncertainty is not that of the method "
-                                  "'") +
-                        name + "'");
+    if (!bound.is_number() || !(bound.get<double>() > 0.))
+      throw FileError(
+        file.filename,
+        "the bound of its logarithms of variances is not positive");
     model = OperatorModel::load(file);
     model->eval();
     chosen.bound = bound;

@@ -649,14 +649,8 @@ namespace neuraldeal
   void
   GaussianProcessOperator::load(const ModelFile &file)
   {
-    const auto description = file.get<nlohmann::json>("uncertainty");
-    if (!description.is_object() ||
-        description.value("method", nlohmann::json()) != name)
-      throw FileError(file.filename,
-                      std::string("its uncertainty is not that of the method "
-                                  "'") +
-                        name + "'");
-    Places read;
+    const auto description = description_in(file, name);
+    Places     read;
     try
       {
         parameters = complete_parameters(

@@ -76,10 +76,7 @@ namespace neuraldeal
   void
   LaplaceOperator::load(const ModelFile &file)
   {
-    if (file.get<nlohmann::json>("uncertainty").value("method", "") != name)
-      throw FileError(file.filename,
-                      "its uncertainty is not that of the method '" + name +
-                        "'");
+    description_in(file, name);
     model = OperatorModel::load(file);
     model->eval();
     approximation = std::make_unique<LaplaceApproximation>(

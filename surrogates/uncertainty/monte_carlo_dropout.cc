@@ -94,11 +94,7 @@ namespace neuraldeal
   void
   MonteCarloDropout::load(const ModelFile &file)
   {
-    if (file.get<nlohmann::json>("uncertainty").value("method", "") != name)
-      throw FileError(file.filename,
-                      std::string("its uncertainty is not that of the method "
-                                  "'") +
-                        name + "'");
+    description_in(file, name);
     model = OperatorModel::load(file);
     model->eval();
   }

@@ -83,13 +83,10 @@ namespace neuraldeal
   void
   OperatorEnsemble::load(const ModelFile &file)
   {
-    const auto description = file.get<nlohmann::json>("uncertainty");
+    const auto description = description_in(file, chosen.name);
     const auto n           = description.value("models", nlohmann::json());
-    if (description.value("method", "") != chosen.name ||
-        !n.is_number_integer() || n.get<long>() < 1 || n.get<long>() > 10000)
-      throw FileError(file.filename,
-                      "its uncertainty is not that of the method '" +
-                        chosen.name + "'");
+    if (!n.is_number_integer() || n.get<long>() < 1 || n.get<long>() > 10000)
+      throw FileError(file.filename, "its number of operators is damaged");
     models.clear();
     for (long i = 0; i < n.get<long>(); ++i)
       {

@@ -30,6 +30,20 @@ namespace neuraldeal
 
 
 
+  nlohmann::json
+  ProbabilisticOperator::description_in(const ModelFile   &file,
+                                        const std::string &name)
+  {
+    const auto result = file.get<nlohmann::json>("uncertainty");
+    if (!result.is_object() || result.value("method", nlohmann::json()) != name)
+      throw FileError(file.filename,
+                      "its uncertainty is not that of the method '" + name +
+                        "'");
+    return result;
+  }
+
+
+
   void
   ProbabilisticOperator::check_fits(const std::string &name,
                                     const Task        &task) const

@@ -106,6 +106,14 @@ namespace neuraldeal
 
   protected:
     /**
+     * The entry `uncertainty` of the metadata, in which save() names the
+     * method.
+     * @throw FileError unless it is the one called @p name.
+     */
+    static nlohmann::json
+    description_in(const ModelFile &file, const std::string &name);
+
+    /**
      * @throw InputError unless there is the operator of @p task, and fits.
      * @param name of this method.
      */

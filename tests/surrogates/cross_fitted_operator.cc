@@ -8,7 +8,7 @@
 
 #include <cmath>
 
-#include "small_trainings.h"
+#include "small_tasks.h"
 
 namespace
 {
@@ -21,22 +21,6 @@ namespace
   make(const nlohmann::json &parameters = few)
   {
     return make_probabilistic_operator("cross-fitted", parameters, "test");
-  }
-
-  ProbabilisticOperator::Task
-  make_task(const OperatorData &data, const long epochs)
-  {
-    ProbabilisticOperator::Task task;
-    task.type                  = "Fourier";
-    task.parameters            = small_operator;
-    task.shape                 = {1, 1, 1};
-    task.training              = data;
-    task.source                = "test";
-    task.options               = few_epochs();
-    task.options.epochs        = epochs;
-    task.options.batch_size    = 16;
-    task.options.learning_rate = 1e-2;
-    return task;
   }
 
   /** u = 30 A f + e^σ ξ with −(A f)″ + A f = f: noise that differs by input. */

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "small_trainings.h"
+#include "small_tasks.h"
 
 namespace
 {
@@ -22,22 +22,6 @@ namespace
     return make_probabilistic_operator("Gaussian likelihood",
                                        parameters,
                                        "test");
-  }
-
-  ProbabilisticOperator::Task
-  make_task(const OperatorData &data, const long epochs)
-  {
-    ProbabilisticOperator::Task task;
-    task.type                  = "Fourier";
-    task.parameters            = small_operator;
-    task.shape                 = {1, 1, 1};
-    task.training              = data;
-    task.source                = "test";
-    task.options               = few_epochs();
-    task.options.epochs        = epochs;
-    task.options.batch_size    = 16;
-    task.options.learning_rate = 1e-2;
-    return task;
   }
 
   double

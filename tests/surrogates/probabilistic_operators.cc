@@ -8,7 +8,7 @@
 
 #include <cmath>
 
-#include "small_trainings.h"
+#include "small_tasks.h"
 
 namespace
 {
@@ -17,20 +17,13 @@ namespace
 
   const nlohmann::json none = nlohmann::json::object();
 
-  /** Learn @p data with the small Fourier operator. */
+  /** Without the average of weights, in small batches. */
   ProbabilisticOperator::Task
-  make_task(const OperatorData &data, const long epochs)
+  make_plain_task(const OperatorData &data, const long epochs)
   {
-    ProbabilisticOperator::Task task;
-    task.type                  = "Fourier";
-    task.parameters            = small_operator;
-    task.shape                 = {1, 1, 1};
-    task.training              = data;
-    task.source                = "test";
-    task.options               = few_epochs();
-    task.options.epochs        = epochs;
-    task.options.learning_rate = 1e-2;
-    task.options.average       = 0;
+    auto task               = make_task(data, epochs);
+    task.options.batch_size = 8;
+    task.options.average    = 0;
     return task;
   }
 
@@ -94,7 +87,7 @@ namespace
     const auto data = periodic_problems(16, 16, 81);
     const auto norm = mean_square();
     const auto loss = std::make_shared<RelativeNorm>(norm);
-    auto       task = make_task(data, 8);
+    auto       task = make_plain_task(data, 8);
 
     auto of_several       = task.parameters;
     of_several["members"] = 3;
@@ -144,7 +137,7 @@ namespace
       {
         const auto method =
           make_probabilistic_operator(name, {{"members", 4}}, "test");
-        method->fit(make_task(data, 60));
+        method->fit(make_plain_task(data, 60));
         const auto inside = method->predict(fresh);
         EXPECT_EQ(inside.mean.sizes(), fresh.target.sizes());
         EXPECT_EQ(inside.factor.size(-1), 4);
@@ -187,7 +180,7 @@ namespace
     const auto of = [&](const std::string &name) {
       const auto method =
         make_probabilistic_operator(name, {{"members", 6}}, "test");
-      method->fit(make_task(data, 20));
+      method->fit(make_plain_task(data, 20));
       return spread(method->predict(data.slice(0, 1)));
     };
     const double expected = std::sqrt(0.5); // of sin² in the mean
@@ -200,7 +193,7 @@ namespace
   // Operators without members are trained one after another.
   TEST(OperatorEnsemble, OfOtherOperators)
   {
-    auto task       = make_task(periodic_problems(8, 16, 81), 2);
+    auto task       = make_plain_task(periodic_problems(8, 16, 81), 2);
     task.type       = "latent ODE";
     task.parameters = {{"sensors", 16}, {"width", 8}, {"basis", 4}};
     const auto ensemble =
@@ -230,7 +223,7 @@ namespace
       make_probabilistic_operator("dropout",
                                   {{"dropout", 0.1}, {"samples", 40}},
                                   "test");
-    method->fit(make_task(data, 30));
+    method->fit(make_plain_task(data, 30));
     torch::manual_seed(5);
     const auto first = method->predict(data);
     EXPECT_TRUE(torch::equal(first.factor, method->predict(data).factor));
@@ -249,7 +242,7 @@ namespace
     copy->load(file);
     EXPECT_TRUE(torch::equal(copy->predict(data).factor, first.factor));
 
-    auto task       = make_task(data, 1);
+    auto task       = make_plain_task(data, 1);
     task.type       = "DeepONet";
     task.parameters = {{"sensors", 16}};
     expect_sentence(message_of<InputError>([&]() { method->fit(task); }),
@@ -262,7 +255,7 @@ namespace
   {
     const auto data  = periodic_problems(24, 16, 81),
                fresh = periodic_problems(6, 16, 82);
-    const auto task  = make_task(data, 40);
+    const auto task  = make_plain_task(data, 40);
     const auto alone = train_operator(task,
                                       task.parameters,
                                       std::make_shared<RelativeNorm>(task.norm),
