@@ -22,6 +22,9 @@ namespace neuraldeal
     /** Samples of a batch for the second operator. */
     constexpr long variance_batch = 32;
 
+    /** How often it sees an error: of few errors it would learn the noise. */
+    constexpr long most_variance_epochs = 50;
+
     /** How far the second operator can go: e⁵ times the variance or less. */
     constexpr double largest_logarithm = 5.;
 
@@ -332,7 +335,9 @@ namespace neuraldeal
     const long steps =
       std::min(chosen.steps, task.options.epochs * n / task.options.batch_size);
     options.epochs =
-      std::max<long>(1, steps * options.batch_size / fields.size(0));
+      std::clamp<long>(steps * options.batch_size / fields.size(0),
+                       1,
+                       most_variance_epochs);
     options.learning_rate = 2e-3;
     options.average       = 0.99;
     options.precision     = task.options.precision;
