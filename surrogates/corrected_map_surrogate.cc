@@ -48,6 +48,69 @@ namespace neuraldeal
 
 
 
+    /** Whether a map's answer can be a model's: it is finite. */
+    void
+    require_finite(const torch::Tensor &values,
+                   const std::string   &type,
+                   const std::string   &what)
+    {
+      if (!torch::isfinite(values).all().item<bool>())
+        throw InputError("the surrogate '" + type + "'",
+                         what,
+                         "not finite",
+                         "a finite number for every value");
+    }
+
+
+
+    /**
+     * The γ in [0, 1] with the largest likelihood; see CorrectedMapSurrogate.
+     * @param log_squares logarithms of e²/s_r², [n].
+     * @param log_growth w = log κ/κ̄, [n], with the mean zero.
+     */
+    double
+    most_likely_exponent(const torch::Tensor &log_squares,
+                         const torch::Tensor &log_growth)
+    {
+      const double n = log_squares.numel();
+      if (n < 5.)
+        return 0.;
+      // The logarithm of the mean of the squares is convex in γ.
+      const auto scaled = [&](const double gamma) {
+        return log_squares - 2. * gamma * log_growth;
+      };
+      const auto falls = [&](const double gamma) {
+        return (scaled(gamma).softmax(0) * log_growth).sum().item<double>() >
+               0.;
+      };
+      double gamma = 1.;
+      if (!falls(1.))
+        {
+          double lower = 0.;
+          for (unsigned int i = 0; i < 50; ++i)
+            {
+              const double middle             = 0.5 * (lower + gamma);
+              (falls(middle) ? lower : gamma) = middle;
+            }
+        }
+
+      // That of a Gamma distribution of the most likely mean and shape k, up to
+      // a constant; for k see Choi and Wette, Technometrics 11, 1969.
+      const double mean       = log_squares.mean().item<double>();
+      const auto   likelihood = [&](const double gamma) {
+        const double d = std::max(scaled(gamma).logsumexp(0).item<double>() -
+                                    std::log(n) - mean,
+                                  1e-10);
+        const double k =
+          (3. - d + std::sqrt((3. - d) * (3. - d) + 24. * d)) / (12. * d);
+        return n * (k * std::log(k) - std::lgamma(k) - k - k * d);
+      };
+      const double cost = 3. * n / (n - 4.) - 2. * n / (n - 3.);
+      return likelihood(gamma) - likelihood(0.) > cost ? gamma : 0.;
+    }
+
+
+
     /** Whether all entries of each row are finite, [n] bool. */
     torch::Tensor
     finite_rows(const torch::Tensor &rows)
@@ -140,30 +203,72 @@ namespace neuraldeal
 
     auto rest = others.joined();
     verify_map(rest);
-    rest.prior = evaluate_map(rest);
-    if (!torch::isfinite(rest.prior).all().item<bool>())
-      throw InputError("the surrogate '" + type + "'",
-                       "its map of a snapshot",
-                       "not finite",
-                       "a finite number for every value");
+    const auto answer = evaluate_map(rest);
+    rest.prior        = answer.field;
+    require_finite(rest.prior, type, "its map of a snapshot");
+    if (answer.scale.defined())
+      require_finite(answer.scale, type, "what its map says of its error");
     remainder = make_remainder();
     remainder->fit(SnapshotsInMemory(rest), space, communicator);
     n_modes =
       remainder->correction_coefficients(rest.prior.slice(0, 0, 1)).size(1);
     Norms norms;
-    norms.correction = norms.solution = torch::ones({1}, torch::kFloat64);
+    norms.correction     = space.norm(rest.solution - rest.prior);
+    norms.solution       = space.norm(rest.solution);
+    const auto summaries = remainder->summarize(rest, norms);
     held_out =
-      summarize(SnapshotsInMemory(rest).read(0, 1), norms).slice(0, 0, 0);
+      torch::empty({0, summaries.size(1) + 4 + n_modes}, torch::kFloat64);
+    log_opinion = log_min_opinion = exponent = 0.;
+    if (answer.scale.defined())
+      {
+        const auto scores = remainder->training_scores(summaries);
+        // The last column is ‖u‖/ρ.
+        weigh_opinions(scores.error / scores.scale,
+                       relative(answer.scale,
+                                norms.solution / summaries.select(1, -1)));
+      }
     refresh();
   }
 
 
 
   torch::Tensor
+  CorrectedMapSurrogate::relative(const torch::Tensor &q,
+                                  const torch::Tensor &rho)
+  {
+    return q.defined() ? q / rho : torch::ones_like(rho);
+  }
+
+
+
+  void
+  CorrectedMapSurrogate::weigh_opinions(const torch::Tensor &errors,
+                                        const torch::Tensor &opinions)
+  {
+    const auto logarithms = opinions.clamp_min(1e-100).log();
+    log_opinion           = logarithms.mean().item<double>();
+    log_min_opinion       = logarithms.min().item<double>();
+    exponent = most_likely_exponent(errors.square().clamp_min(1e-100).log(),
+                                    logarithms - log_opinion);
+  }
+
+
+
+  torch::Tensor
+  CorrectedMapSurrogate::growth(const torch::Tensor &opinions) const
+  {
+    return level * (exponent *
+                    (opinions.log().clamp_min(log_min_opinion) - log_opinion))
+                     .exp();
+  }
+
+
+
+  CorrectedMapSurrogate::Answer
   CorrectedMapSurrogate::evaluate_map(const Inputs &inputs) const
   {
     const torch::NoGradGuard   no_gradients;
-    std::vector<torch::Tensor> blocks;
+    std::vector<torch::Tensor> blocks, squares;
     const long                 n = inputs.parameters.size(0);
     for (long begin = 0; begin < n; begin += block_size)
       {
@@ -173,27 +278,36 @@ namespace neuraldeal
         block.prior = inputs.prior.slice(0, begin, begin + block_size);
 
         // The mean over all images, each turned back.
-        torch::Tensor sum;
+        torch::Tensor sum, sum_of_squares;
         for (const auto &symmetry : space.symmetries)
           {
             Inputs image;
             image.parameters =
               block.parameters.index_select(1, symmetry.parameters);
-            image.prior      = block.prior.index_select(1, symmetry.points);
-            const auto field = map(image);
-            const auto back =
-              torch::empty_like(field).index_copy_(1, symmetry.points, field);
+            image.prior       = block.prior.index_select(1, symmetry.points);
+            const auto answer = map(image);
+            const auto back   = torch::empty_like(answer.field)
+                                .index_copy_(1, symmetry.points, answer.field);
             sum = sum.defined() ? sum + back : back;
+            if (answer.scale.defined())
+              {
+                const auto square = answer.scale.square();
+                sum_of_squares =
+                  sum_of_squares.defined() ? sum_of_squares + square : square;
+              }
           }
-        auto       field = torch::where(known,
-                                  block.prior,
-                                  sum / double(space.symmetries.size()));
+        const double n_symmetries = space.symmetries.size();
+        auto       field = torch::where(known, block.prior, sum / n_symmetries);
         const auto valid =
           finite_rows(block.parameters).logical_and(finite_rows(block.prior));
         field.masked_fill_(valid.logical_not().unsqueeze(1), NAN);
         blocks.push_back(field);
+        if (sum_of_squares.defined())
+          squares.push_back((sum_of_squares / n_symmetries)
+                              .masked_fill(valid.logical_not(), NAN));
       }
-    return n == 0 ? inputs.prior : torch::cat(blocks);
+    return {n == 0 ? inputs.prior : torch::cat(blocks),
+            squares.empty() ? torch::Tensor() : torch::cat(squares).sqrt()};
   }
 
 
@@ -202,8 +316,9 @@ namespace neuraldeal
   CorrectedMapSurrogate::summarize(const Snapshots &snapshots,
                                    const Norms     &norms) const
   {
-    auto corrected  = snapshots;
-    corrected.prior = evaluate_map(snapshots);
+    const auto answer    = evaluate_map(snapshots);
+    auto       corrected = snapshots;
+    corrected.prior      = answer.field;
     Norms of_remainder;
     of_remainder.correction = space.norm(snapshots.solution - corrected.prior);
     of_remainder.solution   = norms.solution;
@@ -223,6 +338,8 @@ namespace neuraldeal
          .sqrt()
          .unsqueeze(1),
        (norms.correction / norms.solution).unsqueeze(1),
+       relative(answer.scale, norms.solution / summary.select(1, width - 1))
+         .unsqueeze(1),
        coefficients / norms.solution.unsqueeze(1)},
       1);
   }
@@ -239,7 +356,8 @@ namespace neuraldeal
     result.map_correction   = summaries.select(1, width);
     result.outside          = summaries.select(1, width + 1);
     result.prior_error      = summaries.select(1, width + 2);
-    result.map_coefficients = summaries.slice(1, width + 3);
+    result.opinion          = summaries.select(1, width + 3);
+    result.map_coefficients = summaries.slice(1, width + 4);
     return result;
   }
 
@@ -263,10 +381,24 @@ namespace neuraldeal
   void
   CorrectedMapSurrogate::refresh()
   {
-    outside_square =
-      held_out.size(0) > 0 ?
-        own_summary(held_out).outside.square().mean().item<double>() :
-        0.;
+    outside_square = 0.;
+    level          = 1.;
+    if (held_out.size(0) == 0)
+      return;
+    const auto own = own_summary(held_out);
+    outside_square = own.outside.square().mean().item<double>();
+    if (exponent > 0.)
+      {
+        const auto   scores  = scores_without_opinions();
+        const auto   squares = (scores.error / scores.scale).square();
+        const double before  = squares.mean().item<double>(),
+                     after   = (squares / growth(own.opinion).square())
+                               .mean()
+                               .item<double>();
+        // (no errors, no level)
+        if (before > 0.)
+          level = std::sqrt(after / before);
+      }
   }
 
 
@@ -275,11 +407,18 @@ namespace neuraldeal
   CorrectedMapSurrogate::predict(const Inputs          &inputs,
                                  const PredictionParts &parts) const
   {
-    auto corrected  = inputs;
-    corrected.prior = evaluate_map(inputs);
-    auto result     = remainder->predict(corrected, parts);
+    const auto answer    = evaluate_map(inputs);
+    auto       corrected = inputs;
+    corrected.prior      = answer.field;
+    auto       result    = remainder->predict(corrected, parts);
+    const auto factor    = growth(relative(answer.scale, result.norm));
     result.scale =
+      factor *
       (result.scale.square() + outside_square * result.norm.square()).sqrt();
+    if (result.standard_deviation.defined())
+      result.standard_deviation *= factor.unsqueeze(1);
+    if (result.covariance_factor.defined())
+      result.covariance_factor *= factor.reshape({-1, 1, 1});
     result.norm       = space.norm(result.mean);
     result.correction = space.norm(result.mean - inputs.prior);
     return result;
@@ -288,14 +427,25 @@ namespace neuraldeal
 
 
   HeldOutScores
+  CorrectedMapSurrogate::scores_without_opinions() const
+  {
+    auto       scores = remainder->held_out_scores();
+    const auto norm   = own_summary(held_out).norm;
+    scores.scale =
+      (scores.scale.square() + outside_square * norm.square()).sqrt();
+    return scores;
+  }
+
+
+
+  HeldOutScores
   CorrectedMapSurrogate::held_out_scores() const
   {
-    auto scores = remainder->held_out_scores();
     if (held_out.size(0) == 0)
-      return scores;
-    const auto own = own_summary(held_out);
-    scores.scale =
-      (scores.scale.square() + outside_square * own.norm.square()).sqrt();
+      return remainder->held_out_scores();
+    auto       scores = scores_without_opinions();
+    const auto own    = own_summary(held_out);
+    scores.scale *= growth(own.opinion);
     scores.prior_error = own.prior_error;
     // ‖m + ρ V t‖², of which V t is orthonormal.
     const auto learned =
@@ -318,7 +468,7 @@ namespace neuraldeal
     inputs.parameters =
       held_out.slice(0, index, index + 1).slice(1, 0, ranges.size());
     inputs.prior = prior.unsqueeze(0);
-    return remainder->held_out_mean(index, evaluate_map(inputs)[0]);
+    return remainder->held_out_mean(index, evaluate_map(inputs).field[0]);
   }
 
 
@@ -342,6 +492,8 @@ namespace neuraldeal
     file.tensors["map.point_symmetries"]     = torch::stack(of_points);
     file.tensors["known"]                    = known.to(torch::kUInt8);
     file.tensors["held_out.corrected"]       = held_out;
+    file.tensors["map.opinion"] =
+      torch::tensor({log_opinion, log_min_opinion, exponent}, torch::kFloat64);
     save_map(file);
   }
 
@@ -393,10 +545,19 @@ namespace neuraldeal
     remainder       = std::move(loaded);
     n_modes =
       remainder->correction_coefficients(torch::zeros({1, n_values})).size(1);
+    const auto opinion   = file.tensor("map.opinion"),
+               summaries = file.tensor("held_out.summaries");
     if (known.dim() != 1 || known.size(0) != n_values || held_out.dim() != 2 ||
-        remainder_width() < long(ranges.size()) + 2 ||
-        held_out.size(0) != file.tensor("held_out.ids").size(0))
+        remainder_width() != summaries.size(1) ||
+        held_out.size(0) != summaries.size(0) ||
+        held_out.scalar_type() != torch::kFloat64 || opinion.dim() != 1 ||
+        opinion.size(0) != 3 || opinion.scalar_type() != torch::kFloat64 ||
+        !torch::isfinite(opinion).all().item<bool>() ||
+        opinion[2].item<double>() < 0. || opinion[2].item<double>() > 1.)
       throw FileError(file.filename, "what it says of its map is damaged");
+    log_opinion     = opinion[0].item<double>();
+    log_min_opinion = opinion[1].item<double>();
+    exponent        = opinion[2].item<double>();
     refresh();
     load_map(file);
   }

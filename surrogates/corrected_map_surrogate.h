@@ -33,6 +33,27 @@ namespace neuraldeal
    * coarse solution satisfies), G is set to the coarse solution, and every
    * prediction is equal to it there, bit for bit.
    *
+   * Some maps know how sure they are, and say q = √trace(M·Cov) of a
+   * distribution of their own (of images: the root of the mean of q²). What the
+   * remainder's regression says depends on the distance to its data alone, and
+   * becomes
+   *   s = c s_r g,  g = (κ/κ̄)^γ,  κ = q/ρ,
+   * where s_r is its scale with what the basis leaves, ρ the norm of G, to
+   * which s_r is relative as well, and κ̄ the geometric mean of κ over the
+   * snapshots that the remainder was fitted with. No input is believed more
+   * than the surest of these: κ is at least the smallest of theirs. With the
+   * errors e_i of these snapshots, each predicted without itself,
+   *   γ = argmin Σ e_i²/(s_r,i² g_i²),  0 ≤ γ ≤ 1,
+   * which is the maximum of the likelihood of the squares, if e_i²/(s_r,i g_i)²
+   * has any Gamma distribution with a free mean and a free shape (a χ² of as
+   * many directions as errors have): the product of all g_i is one. Where the
+   * likelihood is not better than that of γ = 0 by what a further parameter
+   * costs by the corrected criterion of Akaike (Hurvich and Tsai, Biometrika
+   * 76, 1989), γ = 0: then the map's opinion is worth nothing, and the scale is
+   * that of the remainder. As long as γ = 0, so is c = 1; otherwise c leaves
+   * the mean square of errors over scales of the held-out snapshots what it is
+   * with γ = 0. The covariance is multiplied by (c g)².
+   *
    * What is not a number in an input is not one in the mean and the scale
    * either, whatever G makes of it.
    *
@@ -60,7 +81,8 @@ namespace neuraldeal
      * A row holds what the remainder's own regression says of the snapshot,
      * then, with m = G − p, r coefficients c of m in the basis of the
      * remainder, and ρ the norm of G by the coefficients of G:
-     *   ‖m‖/‖u‖, ‖what the basis leaves of u − G‖/ρ, ‖u − p‖/‖u‖, c/‖u‖.
+     *   ‖m‖/‖u‖, ‖what the basis leaves of u − G‖/ρ, ‖u − p‖/‖u‖, κ, c/‖u‖,
+     * with κ = 1 where the map does not say how sure it is.
      */
     torch::Tensor
     summarize(const Snapshots &snapshots, const Norms &norms) const override;
@@ -84,6 +106,16 @@ namespace neuraldeal
     n_values() const override
     {
       return known.size(0);
+    }
+
+    /**
+     * γ, how much what the map says of its own errors is worth: from zero to
+     * one.
+     */
+    double
+    scale_exponent() const
+    {
+      return exponent;
     }
 
     /** Those that G was trained on included. */
@@ -133,6 +165,18 @@ namespace neuraldeal
     static std::vector<ParameterDescription>
     remainder_parameters();
 
+    /** What a map says of n inputs. */
+    struct Answer
+    {
+      torch::Tensor field; ///< [n, N] float64
+
+      /**
+       * [n] float64, how far it thinks to be off: √trace(M·Cov). Undefined
+       * where it has no opinion, then for all inputs.
+       */
+      torch::Tensor scale;
+    };
+
     /**
      * Choose G.
      * @param training the share of the snapshots that G may see.
@@ -155,11 +199,10 @@ namespace neuraldeal
     }
 
     /**
-     * The map of a few inputs, [n, N] float64, before symmetries and known
-     * values are imposed. Rows with values that are not finite
-     * are replaced afterwards.
+     * The map of a few inputs before symmetries and known values are imposed.
+     * Rows with values that are not finite are replaced afterwards.
      */
-    virtual torch::Tensor
+    virtual Answer
     map(const Inputs &inputs) const = 0;
 
     virtual void
@@ -168,13 +211,20 @@ namespace neuraldeal
     virtual void
     load_map(const ModelFile &file) = 0;
 
+    /** Mass matrix and symmetries, there before fit_map() and load_map(). */
+    const FieldSpace &
+    field_space() const
+    {
+      return space;
+    }
+
     const std::string             type;
     const std::vector<InputRange> ranges;
     const nlohmann::json          parameters;
 
   private:
     /** G: the mean over the symmetries of map(), in blocks. */
-    torch::Tensor
+    Answer
     evaluate_map(const Inputs &inputs) const;
 
     /** A regression for the remainder that has learned nothing yet. */
@@ -188,6 +238,7 @@ namespace neuraldeal
       torch::Tensor map_correction;   ///< [n] ‖m‖/‖u‖
       torch::Tensor outside;          ///< [n] relative to ρ
       torch::Tensor prior_error;      ///< [n] ‖u − p‖/‖u‖
+      torch::Tensor opinion;          ///< [n] κ
       torch::Tensor map_coefficients; ///< [n, r] c/‖u‖
     };
 
@@ -198,10 +249,32 @@ namespace neuraldeal
     long
     remainder_width() const
     {
-      return held_out.size(1) - 3 - n_modes;
+      return held_out.size(1) - 4 - n_modes;
     }
 
-    /** What held-out snapshots say of the part that the basis leaves. */
+    /** κ for q and ρ, both [n]; ones where q is undefined. */
+    static torch::Tensor
+    relative(const torch::Tensor &q, const torch::Tensor &rho);
+
+    /**
+     * Choose κ̄ and γ.
+     * @param errors over their scales, e_i/s_r,i, [n].
+     * @param opinions κ of the same snapshots, [n].
+     */
+    void
+    weigh_opinions(const torch::Tensor &errors, const torch::Tensor &opinions);
+
+    /** c g, [n], for @p opinions κ. */
+    torch::Tensor
+    growth(const torch::Tensor &opinions) const;
+
+    /** The scores of the held-out snapshots as if γ were zero. */
+    HeldOutScores
+    scores_without_opinions() const;
+
+    /**
+     * What held-out snapshots say of the part that the basis leaves, and of c.
+     */
     void
     refresh();
 
@@ -217,6 +290,11 @@ namespace neuraldeal
 
     /** Mean square of what the basis leaves of a remainder, relative to ρ. */
     double outside_square = 0;
+
+    double log_opinion     = 0; ///< log κ̄
+    double log_min_opinion = 0; ///< of the smallest κ
+    double exponent        = 0; ///< γ
+    double level           = 1; ///< c
   };
 } // namespace neuraldeal
 

@@ -99,6 +99,24 @@ namespace neuraldeal
       const std::string text = header.dump();
       return fnv1a(text.data(), text.size(), start);
     }
+    /**
+     * The bytes of the first process become those of all. All there is are sums
+     * of numbers: of integers of four bytes, which are exact, while sums of the
+     * numbers themselves would lose the sign of a zero.
+     */
+    void
+    broadcast_bytes(void               *bytes,
+                    const std::size_t   n,
+                    const Communicator &communicator)
+    {
+      auto words = torch::zeros({long(n + 3) / 4}, torch::kInt32);
+      if (communicator.rank == 0)
+        std::memcpy(words.data_ptr(), bytes, n);
+      auto numbers = words.to(torch::kFloat64);
+      communicator.sum(numbers);
+      words = numbers.to(torch::kInt32);
+      std::memcpy(bytes, words.data_ptr(), n);
+    }
   } // namespace
 
 
@@ -175,6 +193,44 @@ namespace neuraldeal
         throw FileError(temporary, "could not be written");
     }
     publish_file(temporary, filename);
+  }
+
+
+
+  void
+  ModelFile::broadcast(const Communicator &communicator)
+  {
+    if (communicator.size == 1)
+      return;
+    const bool  first = communicator.rank == 0;
+    std::string text;
+    if (first)
+      {
+        nlohmann::json header = {{"metadata", metadata},
+                                 {"tensors", nlohmann::json::array()}};
+        for (const auto &[name, tensor] : tensors)
+          header["tensors"].push_back({{"name", name},
+                                       {"type", int(tensor.scalar_type())},
+                                       {"shape", tensor.sizes().vec()}});
+        text = header.dump();
+      }
+    const auto header =
+      nlohmann::json::parse(first_message(text, communicator));
+
+    metadata = header["metadata"];
+    std::map<std::string, torch::Tensor> sent;
+    for (const auto &entry : header["tensors"])
+      {
+        const std::string name = entry["name"];
+        const auto        tensor =
+          first ?
+                   tensors.at(name).detach().to(torch::kCPU).contiguous() :
+                   torch::empty(entry["shape"].get<std::vector<std::int64_t>>(),
+                         static_cast<torch::Dtype>(entry["type"].get<int>()));
+        broadcast_bytes(tensor.data_ptr(), tensor.nbytes(), communicator);
+        sent[name] = tensor;
+      }
+    tensors = sent;
   }
 
 

@@ -4,6 +4,7 @@
 #ifndef neuraldeal_surrogates_model_file_h
 #define neuraldeal_surrogates_model_file_h
 
+#include <neuraldeal/surrogates/communicator.h>
 #include <nlohmann/json.hpp>
 #include <torch/types.h>
 
@@ -53,6 +54,13 @@ namespace neuraldeal
      */
     static ModelFile
     read(const std::string &filename);
+
+    /**
+     * Become what the first process of @p communicator has, bit for bit. What
+     * the others have is forgotten. Collective.
+     */
+    void
+    broadcast(const Communicator &communicator);
 
     /** Where this was read from, for error messages. */
     std::string filename = "a model in memory";

@@ -12,7 +12,8 @@ namespace neuraldeal
 {
   namespace
   {
-    constexpr const char *name = "neural operator";
+    constexpr const char *name         = "neural operator";
+    constexpr const char *default_loss = "relative L2";
 
     /** Who complains of an entry inside of the entry @p entry. */
     std::string
@@ -28,6 +29,20 @@ namespace neuraldeal
     myself()
     {
       return std::string("the surrogate '") + name + "'";
+    }
+
+
+
+    /** Of a sparse matrix, [N, N] → [N]. */
+    torch::Tensor
+    matrix_diagonal(const torch::Tensor &matrix)
+    {
+      const auto indices     = matrix.indices();
+      const auto on_diagonal = indices[0].eq(indices[1]).nonzero().squeeze(1);
+      return torch::zeros({matrix.size(0)}, matrix.values().options())
+        .index_add_(0,
+                    indices[0].index_select(0, on_diagonal),
+                    matrix.values().index_select(0, on_diagonal));
     }
 
 
@@ -48,6 +63,28 @@ namespace neuraldeal
 
 
 
+    /** The valid uncertainties, in a sentence. */
+    std::string
+    methods()
+    {
+      register_probabilistic_operators();
+      return "none, " + ProbabilisticOperatorRegistry::names();
+    }
+
+
+
+    /** Those that fit the operators of @p type, with their defaults. */
+    std::string
+    methods_that_fit(const std::string &type)
+    {
+      std::string result = "none";
+      for (const auto &[method, entry] :
+           ProbabilisticOperatorRegistry::entries())
+        if (make_probabilistic_operator(method, nlohmann::json::object(), name)
+              ->fits(type))
+          result += ", " + method;
+      return result;
+    }
   } // namespace
 
 
@@ -71,7 +108,23 @@ namespace neuraldeal
        0,
        0,
        "Parameters of the training, as a JSON object."},
-      {"loss", "relative L2", 0, 0, "Name of what the training minimises."},
+      {"uncertainty",
+       "cross-fitted",
+       0,
+       0,
+       "How the operator knows how sure it is: " + methods() +
+         ". With \"none\" it is trained once."},
+      {"uncertainty parameters",
+       nlohmann::json::object(),
+       0,
+       0,
+       "Parameters of that method, as a JSON object."},
+      {"loss",
+       default_loss,
+       0,
+       0,
+       "Name of what the training minimises; the uncertainties but \"none\" "
+       "have losses of their own."},
       {"loss parameters",
        nlohmann::json::object(),
        0,
@@ -120,11 +173,6 @@ namespace neuraldeal
     register_operators();
     const std::string type = parameters["operator"];
     const auto &entry      = OperatorRegistry::find(myself(), "operator", type);
-    if (type == "POD DeepONet")
-      throw InputError(myself(),
-                       "operator",
-                       type,
-                       "another operator, since its basis cannot be set here");
     complete_parameters(entry.parameters,
                         parameters["operator parameters"],
                         inside("operator parameters"));
@@ -144,6 +192,44 @@ namespace neuraldeal
     complete_parameters(loss.parameters,
                         parameters["loss parameters"],
                         inside("loss parameters"));
+
+    register_probabilistic_operators();
+    const std::string uncertainty = parameters["uncertainty"];
+    if (!is_probabilistic())
+      {
+        if (!parameters["uncertainty parameters"].empty())
+          throw InputError(myself(),
+                           "uncertainty parameters",
+                           parameters["uncertainty parameters"].dump(),
+                           "{}, since the uncertainty 'none' has none");
+        return;
+      }
+    if (ProbabilisticOperatorRegistry::entries().count(uncertainty) == 0)
+      throw InputError(myself(),
+                       "uncertainty",
+                       uncertainty,
+                       "one of: " + methods());
+    if (!make_method()->fits(type))
+      throw InputError(myself(),
+                       "uncertainty",
+                       uncertainty,
+                       "one of these, which fit the operator '" + type +
+                         "': " + methods_that_fit(type));
+    if (parameters["loss"] != default_loss)
+      throw InputError(myself(),
+                       "loss",
+                       parameters["loss"],
+                       std::string(default_loss) + " with the uncertainty '" +
+                         uncertainty +
+                         "', which has a loss of its own, or any loss with "
+                         "the uncertainty 'none'");
+    if (!parameters["loss parameters"].empty())
+      throw InputError(myself(),
+                       "loss parameters",
+                       parameters["loss parameters"].dump(),
+                       "{} with the uncertainty '" + uncertainty +
+                         "', which has a loss of its own, or any with the "
+                         "uncertainty 'none'");
   }
 
 
@@ -182,24 +268,12 @@ namespace neuraldeal
 
 
 
-  std::shared_ptr<OperatorModel>
-  OperatorSurrogate::make_model(const bool with_prior) const
+  std::unique_ptr<ProbabilisticOperator>
+  OperatorSurrogate::make_method() const
   {
-    const std::string type    = parameters["operator"];
-    auto              choices = parameters["operator parameters"];
-    if (operator_has_parameter(type, "sensors") && choices.value("sensors", 0l) == 0)
-      choices["sensors"] = order.n_points();
-    const OperatorShape shape  = {long(ranges.size()),
-                                  order.n_components(),
-                                  order.dim()};
-    auto                result = std::make_shared<OperatorModel>(type,
-                                                  shape,
-                                                  choices,
-                                                  with_prior,
-                                                  inside("operator parameters"),
-                                                  parameters["seed"]);
-    result->to(device);
-    return result;
+    return make_probabilistic_operator(parameters["uncertainty"],
+                                       parameters["uncertainty parameters"],
+                                       inside("uncertainty parameters"));
   }
 
 
@@ -241,73 +315,47 @@ namespace neuraldeal
                                    torch::ones_like(parameter_scale));
 
     // One process trains: then the model is the same on any number of them.
-    const bool    with_prior = training.prior.count_nonzero().item<long>() > 0;
+    with_prior = training.prior.count_nonzero().item<long>() > 0;
     const Attempt attempt([&]() {
       if (communicator.rank == 0)
-        train(training, known, space, with_prior);
+        train(training, known, space);
     });
     attempt.throw_together(communicator);
-
-    if (communicator.rank > 0)
-      {
-        model = make_model(with_prior);
-        // (a buffer of the right shape)
-        model->set_factor(
-          order.to_channels(known.to(torch::kFloat32).unsqueeze(0)));
-        model->eval();
-      }
     if (communicator.size > 1)
       {
-        const torch::NoGradGuard   no_gradients;
-        std::vector<torch::Tensor> state = model->parameters();
-        for (const auto &buffer : model->buffers())
-          state.push_back(buffer);
-        for (auto &tensor : state)
-          {
-            auto value = tensor.detach()
-                           .to(torch::kCPU, torch::kFloat64)
-                           .contiguous()
-                           .clone();
-            if (communicator.rank > 0)
-              value.zero_();
-            communicator.sum(value);
-            tensor.copy_(value);
-          }
+        ModelFile file;
+        if (communicator.rank == 0)
+          save_operator(file);
+        file.broadcast(communicator);
+        if (communicator.rank > 0)
+          load_operator(file);
       }
   }
 
 
 
-  void
-  OperatorSurrogate::train(const Snapshots     &training,
-                           const torch::Tensor &known,
-                           const FieldSpace    &space,
-                           const bool           with_prior)
+  ProbabilisticOperator::Task
+  OperatorSurrogate::make_task(const Snapshots     &training,
+                               const torch::Tensor &known,
+                               const FieldSpace    &space) const
   {
-    auto data = operator_data(training, with_prior);
-    data.target =
-      order.to_channels(training.solution).to(data.input.fields.options());
-
-    model       = make_model(with_prior);
-    auto scales = data;
-    // The parameters have been scaled in double precision.
-    const auto one =
-      torch::ones({1, long(ranges.size()), 1}, data.input.fields.options());
-    scales.input.fields = torch::cat({one, -one});
-    model->set_scales(scales);
-    model->set_factor(
-      1. - order.to_channels(known.to(torch::kFloat32).unsqueeze(0)));
-
-    LossContext context;
-    if (order.is_grid() && parameters["loss"] == "relative H1")
-      context.spacing = order.spacing;
-    else
-      context.mass =
-        order.to_channels_matrix(space.mass).to(device, torch::kFloat32);
-    const auto loss = make_loss(parameters["loss"],
-                                parameters["loss parameters"],
-                                inside("loss parameters"),
-                                context);
+    ProbabilisticOperator::Task task;
+    task.source     = myself();
+    task.type       = parameters["operator"];
+    task.parameters = parameters["operator parameters"];
+    if (operator_has_parameter(task.type, "sensors") &&
+        task.parameters.value("sensors", 0l) == 0)
+      task.parameters["sensors"] = order.n_points();
+    task.shape    = {long(ranges.size()), order.n_components(), order.dim()};
+    task.training = operator_data(training, with_prior);
+    task.training.target = order.to_channels(training.solution)
+                             .to(task.training.input.fields.options());
+    task.factor =
+      1. - order.to_channels(known.to(torch::kFloat32).unsqueeze(0)).to(device);
+    task.norm = quadratic_form(
+      order.to_channels_matrix(space.mass).to(device, torch::kFloat32),
+      myself(),
+      "the mass matrix");
 
     std::vector<torch::Tensor> points, channels;
     for (const auto &symmetry : space.symmetries)
@@ -319,13 +367,50 @@ namespace neuraldeal
             channels.push_back(symmetry.parameters);
           }
       }
+    if (points.size() > 1)
+      {
+        task.symmetries         = torch::stack(points).to(device);
+        task.channel_symmetries = torch::stack(channels);
+      }
+
+    task.options = Trainer::parse(parameters["training"], inside("training"));
+    if (!parameters["training"].contains("seed"))
+      task.options.seed = parameters["seed"];
+    task.options.batch_size =
+      std::min<long>(task.options.batch_size, task.training.size());
+    return task;
+  }
+
+
+
+  void
+  OperatorSurrogate::train(const Snapshots     &training,
+                           const torch::Tensor &known,
+                           const FieldSpace    &space)
+  {
+    const auto task = make_task(training, known, space);
+    const auto untrained =
+      std::make_shared<OperatorModel>(task.type,
+                                      task.shape,
+                                      task.parameters,
+                                      with_prior,
+                                      inside("operator parameters"),
+                                      parameters["seed"]);
+    untrained->to(device);
+    auto scales = task.training;
+    // The parameters have been scaled in double precision.
+    const auto one      = torch::ones({1, long(ranges.size()), 1},
+                                 task.training.input.fields.options());
+    scales.input.fields = torch::cat({one, -one});
+    untrained->set_scales(scales);
+    untrained->set_factor(task.factor);
 
     // Whether it can read these points at all, said in a sentence.
     try
       {
         const torch::NoGradGuard no_gradients;
-        model->eval();
-        model->forward(data.slice(0, 1));
+        untrained->eval();
+        untrained->forward(task.training.slice(0, 1));
       }
     catch (const c10::Error &error)
       {
@@ -336,33 +421,110 @@ namespace neuraldeal
                            (order.is_grid() ? "this grid" : "these points"));
       }
 
-    auto options = Trainer::parse(parameters["training"], inside("training"));
-    if (!parameters["training"].contains("seed"))
-      options.seed = parameters["seed"];
-    options.batch_size        = std::min<long>(options.batch_size, data.size());
-    const bool has_symmetries = points.size() > 1;
-    Trainer    trainer(model,
-                    data,
-                    {},
-                    loss,
-                    has_symmetries ? torch::stack(points).to(device) :
-                                        torch::Tensor(),
-                    options);
-    if (has_symmetries)
-      trainer.set_channel_symmetries(torch::stack(channels));
+    if (is_probabilistic())
+      {
+        method = make_method();
+        method->fit(task);
+      }
+    else
+      train_alone(task, untrained, space);
+  }
+
+
+
+  void
+  OperatorSurrogate::train_alone(
+    const ProbabilisticOperator::Task    &task,
+    const std::shared_ptr<OperatorModel> &untrained,
+    const FieldSpace                     &space)
+  {
+    LossContext context;
+    if (order.is_grid() && parameters["loss"] == "relative H1")
+      context.spacing = order.spacing;
+    else
+      context.mass =
+        order.to_channels_matrix(space.mass).to(device, torch::kFloat32);
+    const auto loss = make_loss(parameters["loss"],
+                                parameters["loss parameters"],
+                                inside("loss parameters"),
+                                context);
+    model           = untrained;
+    Trainer trainer(
+      model, task.training, {}, loss, task.symmetries, task.options);
+    if (task.channel_symmetries.defined())
+      trainer.set_channel_symmetries(task.channel_symmetries);
     trainer.run(true);
   }
 
 
 
-  torch::Tensor
+  CorrectedMapSurrogate::Answer
   OperatorSurrogate::map(const Inputs &inputs) const
   {
-    const auto correction =
-      model->correction(operator_data(inputs, model->with_prior));
-    const auto rows =
-      order.to_rows(correction.to(torch::kCPU, torch::kFloat64));
-    return model->with_prior ? inputs.prior + rows : rows;
+    const torch::NoGradGuard no_gradients;
+    const auto               data = operator_data(inputs, with_prior);
+    // The coarse solution is added in double precision.
+    const auto with_coarse = [&](const torch::Tensor &correction) {
+      const auto rows =
+        order.to_rows(correction.to(torch::kCPU, torch::kFloat64));
+      return with_prior ? inputs.prior + rows : rows;
+    };
+    if (!is_probabilistic())
+      return {with_coarse(model->correction(data)), torch::Tensor()};
+
+    auto said = method->predict(data);
+    for (auto *part : {&said.mean, &said.factor, &said.variance})
+      if (part->defined())
+        *part = part->to(torch::kCPU, torch::kFloat64);
+    const auto squares = said.mean_square_distance(
+      [this](const torch::Tensor &fields) {
+        return field_space().norm(order.to_rows(fields)).square();
+      },
+      order.to_channels(matrix_diagonal(field_space().mass).unsqueeze(0)));
+    return {with_coarse(with_prior ?
+                          said.mean -
+                            data.prior.to(torch::kCPU, torch::kFloat64) :
+                          said.mean),
+            squares.sqrt()};
+  }
+
+
+
+  void
+  OperatorSurrogate::save_operator(ModelFile &file) const
+  {
+    file.metadata["coarse solution"] = with_prior;
+    if (is_probabilistic())
+      method->save(file);
+    else
+      model->save(file);
+  }
+
+
+
+  void
+  OperatorSurrogate::load_operator(const ModelFile &file)
+  {
+    with_prior = file.get<bool>("coarse solution");
+    const torch::TensorOptions options(torch::kFloat32);
+    if (is_probabilistic())
+      {
+        method = make_method();
+        method->load(file);
+        method->to(options.device(device));
+        return;
+      }
+    if (file.metadata.contains("uncertainty"))
+      throw FileError(file.filename,
+                      "its operator has an uncertainty, but that of the "
+                      "surrogate '" +
+                        std::string(name) + "' is 'none'");
+    model = OperatorModel::load(file);
+    if (model->with_prior != with_prior)
+      throw FileError(file.filename,
+                      "its operator does not fit to its inputs and fields");
+    model->to(device);
+    model->eval();
   }
 
 
@@ -370,7 +532,7 @@ namespace neuraldeal
   void
   OperatorSurrogate::save_map(ModelFile &file) const
   {
-    model->save(file);
+    save_operator(file);
     file.tensors["points.order"]           = order.order;
     file.tensors["points.unit"]            = order.unit_points;
     file.tensors["points.grid"]            = order.grid;
@@ -397,15 +559,31 @@ namespace neuraldeal
     parameter_center = file.tensor("parameters.center");
     parameter_scale  = file.tensor("parameters.scale");
     logarithmic      = file.tensor("parameters.logarithmic").to(torch::kBool);
-    model            = OperatorModel::load(file);
-    if (model->shape.in_channels != long(ranges.size()) ||
-        parameter_center.numel() != long(ranges.size()) ||
-        parameter_scale.numel() != long(ranges.size()) ||
-        logarithmic.numel() != long(ranges.size()) ||
-        model->shape.out_channels != order.n_components())
-      throw FileError(file.filename,
-                      "its operator does not fit to its inputs and fields");
-    model->to(device);
-    model->eval();
+    const long d     = ranges.size();
+    if (parameter_center.numel() != d || parameter_scale.numel() != d ||
+        logarithmic.numel() != d)
+      throw FileError(file.filename, "its scales do not fit to its inputs");
+
+    // Whether all of it fits together is seen when it is asked.
+    try
+      {
+        load_operator(file);
+        Inputs inputs;
+        inputs.parameters =
+          torch::where(logarithmic, parameter_center.exp(), parameter_center)
+            .reshape({1, d});
+        inputs.prior      = torch::zeros({1, n_values()}, torch::kFloat64);
+        const auto answer = map(inputs);
+        if (answer.field.sizes() == inputs.prior.sizes())
+          return;
+      }
+    catch (const FileError &)
+      {
+        throw;
+      }
+    catch (const std::exception &)
+      {}
+    throw FileError(file.filename,
+                    "its operator does not fit to its inputs and fields");
   }
 } // namespace neuraldeal

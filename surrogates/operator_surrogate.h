@@ -5,14 +5,19 @@
 #define neuraldeal_surrogates_operator_surrogate_h
 
 #include <neuraldeal/surrogates/corrected_map_surrogate.h>
-#include <neuraldeal/surrogates/operators/operator_model.h>
 #include <neuraldeal/surrogates/point_order.h>
+#include <neuraldeal/surrogates/uncertainty/probabilistic_operator.h>
 
 namespace neuraldeal
 {
   /**
    * A neural operator, trained on a share of the snapshots, and a remainder
    * with the uncertainty (see CorrectedMapSurrogate).
+   *
+   * The operator says itself how sure it is, by a method of
+   * ProbabilisticOperatorRegistry, which trains it by the loss that it needs:
+   * this is what tells inputs apart at equal distance to the data. With the
+   * uncertainty "none" it is the operator alone, trained once by any loss.
    *
    * The operator sees the parameters as constant channels (their logarithms
    * where the range is logarithmic; centred and divided by their standard
@@ -28,7 +33,7 @@ namespace neuraldeal
    *
    * With the seed and the number of threads the model is determined, bit for
    * bit on the CPU. In a group of processes the first one trains, and the
-   * others are given its weights.
+   * others are given what it would have put into a model file.
    */
   class OperatorSurrogate : public CorrectedMapSurrogate
   {
@@ -48,7 +53,7 @@ namespace neuraldeal
             const FieldSpace    &space,
             const Communicator  &communicator) override;
 
-    torch::Tensor
+    Answer
     map(const Inputs &inputs) const override;
 
     void
@@ -65,16 +70,41 @@ namespace neuraldeal
     OperatorData
     operator_data(const Inputs &inputs, const bool with_prior) const;
 
-    /** An operator without training. */
-    std::shared_ptr<OperatorModel>
-    make_model(const bool with_prior) const;
+    /** Everything that the training needs, with the norm of the space. */
+    ProbabilisticOperator::Task
+    make_task(const Snapshots     &training,
+              const torch::Tensor &known,
+              const FieldSpace    &space) const;
 
-    /** Train the model on this process. */
+    /** Whether there is a method that says how sure the operator is. */
+    bool
+    is_probabilistic() const
+    {
+      return parameters["uncertainty"] != "none";
+    }
+
+    /** A method that knows nothing yet. */
+    std::unique_ptr<ProbabilisticOperator>
+    make_method() const;
+
+    /** Train on this process. */
     void
     train(const Snapshots     &training,
           const torch::Tensor &known,
-          const FieldSpace    &space,
-          const bool           with_prior);
+          const FieldSpace    &space);
+
+    /** Train the operator alone. @p untrained has its scales. */
+    void
+    train_alone(const ProbabilisticOperator::Task    &task,
+                const std::shared_ptr<OperatorModel> &untrained,
+                const FieldSpace                     &space);
+
+    /** Put into @p file what has been trained, and nothing else. */
+    void
+    save_operator(ModelFile &file) const;
+
+    void
+    load_operator(const ModelFile &file);
 
     const torch::Device device;
 
@@ -82,7 +112,11 @@ namespace neuraldeal
     torch::Tensor logarithmic;                       ///< [d] bool
     torch::Tensor parameter_center, parameter_scale; ///< [d]
 
-    std::shared_ptr<OperatorModel> model;
+    /** Whether coarse solutions are given. */
+    bool with_prior = false;
+
+    std::unique_ptr<ProbabilisticOperator> method; ///< or else
+    std::shared_ptr<OperatorModel>         model;
   };
 } // namespace neuraldeal
 

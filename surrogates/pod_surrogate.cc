@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace neuraldeal
 {
@@ -280,7 +281,7 @@ namespace neuraldeal
         return;
       }
 
-    left_out            = leave_each_out();
+    left_out            = leave_each_out(held_out_summaries, held_out_numbers);
     const auto residual = reduce(held_out_summaries).correction - left_out.mean;
     noise = (residual.square() / (1. + left_out.leverage).unsqueeze(1)).mean(0);
     // A leverage above all that were seen on the n held-out snapshots has
@@ -305,14 +306,15 @@ namespace neuraldeal
 
 
   PODSurrogate::MemberPredictions
-  PODSurrogate::leave_each_out() const
+  PODSurrogate::leave_each_out(const torch::Tensor     &summaries,
+                               const std::vector<long> &numbers) const
   {
     std::vector<torch::Tensor> means, spreads, leverages;
-    for (std::size_t i = 0; i < held_out_ids.size(); ++i)
+    for (std::size_t i = 0; i < numbers.size(); ++i)
       {
-        const auto data = images(reduce(held_out_summaries.slice(0, i, i + 1)));
+        const auto data = images(reduce(summaries.slice(0, i, i + 1)));
         const auto without =
-          regress_without(held_out_numbers[i],
+          regress_without(numbers[i],
                           scaled_inputs(data.parameters, data.prior),
                           data.correction);
         // The first image is the snapshot itself.
@@ -392,28 +394,47 @@ namespace neuraldeal
   PODSurrogate::held_out_scores() const
   {
     HeldOutScores scores;
+    if (held_out_ids.empty())
+      scores.scale = scores.error = scores.prior_error = scores.prior_scale =
+        torch::empty({0}, torch::kFloat64);
+    else
+      scores = score(held_out_summaries, left_out);
     scores.ids = torch::tensor(std::vector<std::int64_t>(held_out_ids.begin(),
                                                          held_out_ids.end()),
                                torch::kInt64);
-    if (held_out_ids.empty())
-      {
-        scores.scale = scores.error = scores.prior_error = scores.prior_scale =
-          torch::empty({0}, torch::kFloat64);
-        return scores;
-      }
-    const auto data  = reduce(held_out_summaries);
-    const auto scale = coefficient_scale(left_out);
+    return scores;
+  }
+
+
+
+  HeldOutScores
+  PODSurrogate::training_scores(const torch::Tensor &summaries) const
+  {
+    std::vector<long> numbers(summaries.size(0));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    return score(summaries, leave_each_out(summaries, numbers));
+  }
+
+
+
+  HeldOutScores
+  PODSurrogate::score(const torch::Tensor     &summaries,
+                      const MemberPredictions &predictions) const
+  {
+    HeldOutScores scores;
+    const auto    data  = reduce(summaries);
+    const auto    scale = coefficient_scale(predictions);
     // What the basis does not hold of a correction is error as well.
     const auto outside =
       (data.correction_norm.square() - data.correction.square().sum(1))
         .clamp_min(0.);
     scores.scale = scale / data.solution_norm;
     scores.error =
-      ((data.correction - left_out.mean).square().sum(1) + outside).sqrt() /
+      ((data.correction - predictions.mean).square().sum(1) + outside).sqrt() /
       data.solution_norm;
     scores.prior_error = data.correction_norm / data.solution_norm;
     scores.prior_scale =
-      (left_out.mean.square().sum(1) + scale.square()).sqrt() /
+      (predictions.mean.square().sum(1) + scale.square()).sqrt() /
       data.solution_norm;
     return scores;
   }

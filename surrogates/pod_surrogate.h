@@ -51,6 +51,16 @@ namespace neuraldeal
     held_out_mean(const long index, const torch::Tensor &prior) const override;
 
     /**
+     * As held_out_scores(), of the snapshots of fit(): each is predicted
+     * without its own data, though by bases and hyperparameters that have seen
+     * it. There are no ids.
+     * @param summaries what summarize() says of these snapshots, of all of them
+     * in their order.
+     */
+    HeldOutScores
+    training_scores(const torch::Tensor &summaries) const;
+
+    /**
      * Coefficients of @p fields, [n, N], in the basis of the corrections,
      * [n, r] float64: the inner products with the modes.
      */
@@ -219,9 +229,18 @@ namespace neuraldeal
     torch::Tensor
     coefficient_scale(const MemberPredictions &predictions) const;
 
-    /** The held-out snapshots, each predicted without itself. */
+    /**
+     * Learned snapshots, each predicted without itself.
+     * @param numbers of these snapshots, in the order of learning.
+     */
     MemberPredictions
-    leave_each_out() const;
+    leave_each_out(const torch::Tensor     &summaries,
+                   const std::vector<long> &numbers) const;
+
+    /** What @p predictions are worth; without ids. */
+    HeldOutScores
+    score(const torch::Tensor     &summaries,
+          const MemberPredictions &predictions) const;
 
     /** After new data: posteriors, noise, range of the leverages. */
     void

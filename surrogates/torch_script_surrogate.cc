@@ -225,10 +225,10 @@ namespace neuraldeal
 
 
 
-  torch::Tensor
+  CorrectedMapSurrogate::Answer
   TorchScriptSurrogate::map(const Inputs &inputs) const
   {
-    return forward(inputs.parameters, inputs.prior);
+    return {forward(inputs.parameters, inputs.prior), torch::Tensor()};
   }
 
 

@@ -57,7 +57,7 @@ namespace neuraldeal
     void
     verify_map(const Inputs &inputs) override;
 
-    torch::Tensor
+    Answer
     map(const Inputs &inputs) const override;
 
     void

@@ -38,6 +38,26 @@ namespace neuraldeal
 
 
 
+  torch::Tensor
+  FieldDistribution::mean_square_distance(
+    const std::function<torch::Tensor(const torch::Tensor &)> &square,
+    const torch::Tensor                                       &diagonal) const
+  {
+    torch::Tensor result;
+    if (variance.defined())
+      result = (variance * diagonal).flatten(1).sum(1);
+    // One direction after another: all together would be large.
+    if (factor.defined())
+      for (long k = 0; k < factor.size(-1); ++k)
+        {
+          const auto of_direction = square(factor.select(-1, k));
+          result = result.defined() ? result + of_direction : of_direction;
+        }
+    return result.defined() ? result : mean.new_zeros({mean.size(0)});
+  }
+
+
+
   FieldDistribution
   FieldDistribution::of_samples(const torch::Tensor &samples)
   {

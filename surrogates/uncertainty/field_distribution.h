@@ -6,6 +6,8 @@
 
 #include <torch/types.h>
 
+#include <functional>
+
 namespace neuraldeal
 {
   /**
@@ -30,6 +32,17 @@ namespace neuraldeal
      */
     FieldDistribution
     flattened() const;
+
+    /**
+     * The mean square of the distance from the mean, [n]: trace(M·Cov) for
+     * ‖e‖² = eᵀ M e.
+     * @param square ‖e‖² of fields, [n, …] → [n].
+     * @param diagonal the diagonal of M, to be broadcast with [n, …].
+     */
+    torch::Tensor
+    mean_square_distance(
+      const std::function<torch::Tensor(const torch::Tensor &)> &square,
+      const torch::Tensor &diagonal) const;
 
     /**
      * The distribution with the mean and the covariance of samples,

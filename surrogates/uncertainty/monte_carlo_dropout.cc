@@ -71,13 +71,21 @@ namespace neuraldeal
   MonteCarloDropout::predict(const OperatorData &data) const
   {
     const torch::NoGradGuard   no_gradients;
-    const SeededNumbers        numbers(data.input.fields.device(), 1);
+    const auto                 device = data.input.fields.device();
     std::vector<torch::Tensor> samples;
     model->train();
-    for (long i = 0; i < chosen.samples; ++i)
-      samples.push_back(model->forward(data));
+    // Every input by itself, by the same networks: what is said of one does not
+    // depend on its place among others.
+    for (long i = 0; i < data.size(); ++i)
+      {
+        const SeededNumbers numbers(device, 1);
+        samples.push_back(model->forward(data.select(
+          torch::full({chosen.samples},
+                      i,
+                      torch::TensorOptions(torch::kInt64).device(device)))));
+      }
     model->eval();
-    return FieldDistribution::of_samples(torch::stack(samples));
+    return FieldDistribution::of_samples(torch::stack(samples, 1));
   }
 
 

@@ -12,7 +12,8 @@ namespace neuraldeal
    * An operator that drops channels (or attention) at random, in answers as in
    * training; their mean and covariance is the distribution (Gal and
    * Ghahramani, arXiv:1506.02142). The same input gets the same answer: the
-   * random numbers start anew with each.
+   * random numbers start anew with each, so that all are answered by the same
+   * networks.
    */
   class MonteCarloDropout : public ProbabilisticOperator
   {

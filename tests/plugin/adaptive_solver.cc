@@ -524,6 +524,7 @@ TEST(AdaptiveSolver, NeuralOperatorsAnswer)
        {{"width", 16}, {"layers", 2}, {"heads", 2}, {"slices", 8}}},
       {"training",
        {{"epochs", 100}, {"batch size", 4}, {"learning rate", 5e-3}}},
+      {"uncertainty", "none"},
       {"training share", 0.5},
       {"device", "cpu"}};
     data.n_training     = 96;
@@ -1160,6 +1161,21 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(other.surrogate_parameters["depth"],
             data.surrogate_parameters["depth"]);
 
+  // Names, and objects as in JSON.
+  const std::string to_operator = "subsection Surrogate\n"
+                                  "  set Type = neural operator\n"
+                                  "  subsection neural operator\n";
+  EXPECT_EQ(parse(to_operator + "end\nend").surrogate_parameters["uncertainty"],
+            "cross-fitted");
+  const auto by_ensemble =
+    parse(to_operator + "    set Uncertainty            = energy score\n"
+                        "    set Uncertainty parameters = {\"members\": 4}\n"
+                        "  end\n"
+                        "end\n")
+      .surrogate_parameters;
+  EXPECT_EQ(by_ensemble["uncertainty"], "energy score");
+  EXPECT_EQ(by_ensemble["uncertainty parameters"]["members"], 4);
+
   const auto refused = [&](const std::string              &text,
                            const std::vector<std::string> &parts) {
     EXPECT_THROW(parse(text), InputError) << text;
@@ -1178,6 +1194,8 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
           {"test.prm", "Confidence is '1'", "above 0 and below 1"});
   refused("subsection Surrogate\nset Type = oracle\nend",
           {"test.prm", "Type", "'oracle'", "POD network"});
+  refused(to_operator + "set Uncertainty parameters = 4\nend\nend",
+          {"test.prm", "uncertainty parameters", "'4'"});
   refused("subsection Surrogate\nsubsection POD network\nset Width = 0\n"
           "end\nend",
           {"test.prm", "width", "'0'", "an integer from 1 to 4096"});

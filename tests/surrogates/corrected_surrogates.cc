@@ -26,6 +26,7 @@ namespace
     {"operator parameters",
      {{"width", 8}, {"layers", 2}, {"modes", 4}, {"padding", 0.25}}},
     {"training", {{"epochs", 30}, {"batch size", 16}, {"learning rate", 1e-2}}},
+    {"uncertainty", "none"},
     {"device", "cpu"},
     {"prior modes", 8}};
 
@@ -34,6 +35,7 @@ namespace
     {"operator parameters",
      {{"width", 16}, {"layers", 1}, {"heads", 2}, {"slices", 8}}},
     {"training", {{"epochs", 30}, {"batch size", 16}, {"learning rate", 5e-3}}},
+    {"uncertainty", "none"},
     {"device", "cpu"},
     {"prior modes", 8}};
 
@@ -686,7 +688,6 @@ namespace
                       all);
     };
     check({{"operator", "Furier"}}, {"operator", "Furier", "attention"});
-    check({{"operator", "POD DeepONet"}}, {"POD DeepONet", "basis"});
     check({{"operator parameters", {{"widht", 8}}}},
           {"operator parameters", "widht", "width"});
     check({{"operator parameters", {{"width", 0}}}},

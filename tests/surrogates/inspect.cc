@@ -176,6 +176,7 @@ namespace
       {"neural operator",
        {{"operator", "Fourier"},
         {"operator parameters", {{"width", 4}, {"modes", 3}}},
+        {"uncertainty", "none"},
         {"training", {{"epochs", 1}}}}},
       {"TorchScript", {{"file", folder / "module.pt"}}}};
     for (const auto &[type, parameters] : types)

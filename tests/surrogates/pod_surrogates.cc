@@ -45,6 +45,7 @@ namespace
        {{"width", 16}, {"layers", 1}, {"heads", 2}, {"slices", 8}}},
       {"training",
        {{"epochs", 40}, {"batch size", 16}, {"learning rate", 5e-3}}},
+      {"uncertainty", "none"},
       {"training share", 0.6},
       {"device", "cpu"},
       {"evidence snapshots", 60},

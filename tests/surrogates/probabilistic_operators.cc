@@ -227,6 +227,9 @@ namespace
     torch::manual_seed(5);
     const auto first = method->predict(data);
     EXPECT_TRUE(torch::equal(first.factor, method->predict(data).factor));
+    // whatever else is asked
+    EXPECT_TRUE(torch::equal(first.factor.slice(0, 7, 9),
+                             method->predict(data.slice(7, 9)).factor));
     EXPECT_GT(spread(first), 1e-3);
     EXPECT_LT(number((first.mean - data.target).norm() / data.target.norm()),
               0.4);

@@ -126,6 +126,7 @@ namespace
     campaign.choose("neural operator",
                     {{"operator", "Fourier"},
                      {"operator parameters", {{"width", 4}, {"modes", 3}}},
+                     {"uncertainty", "none"},
                      {"training", {{"epochs", 100}}}},
                     folder / "training.json");
     const auto result = train("-q training.json --set training/epochs=10");
@@ -218,6 +219,7 @@ namespace
     campaign.choose("neural operator",
                     {{"operator", "Fourier"},
                      {"operator parameters", {{"width", 4}, {"modes", 3}}},
+                     {"uncertainty", "none"},
                      {"training", {{"epochs", 100000}}}},
                     folder / "training.json");
     int ends[2];

@@ -27,6 +27,7 @@ namespace
              {{"operator", "Fourier"},
               {"operator parameters", {{"width", 4}, {"modes", 3}}},
               {"training", {{"epochs", 2}, {"batch size", 8}}},
+              {"uncertainty", "none"},
               {"device", "auto"}}},
             {"TorchScript", {{"file", folder / "module.pt"}}}};
   }

@@ -137,6 +137,11 @@ namespace
               json({{"epochs", 5}, {"learning rate", 1e-2}}));
     EXPECT_EQ(task.parameters["operator"], "Fourier");
     EXPECT_EQ(task.parameters["operator parameters"], json({{"width", 8}}));
+    task.set("uncertainty=energy score");
+    task.set("uncertainty parameters/members=4");
+    EXPECT_EQ(task.parameters["uncertainty"], "energy score");
+    EXPECT_EQ(task.parameters["uncertainty parameters"],
+              json({{"members", 4}}));
 
     expect_sentence(complaint_of_change("epochs"), {"--set", "'epochs'"});
     expect_sentence(complaint_of_change("=3"), {"--set", "'=3'"});
