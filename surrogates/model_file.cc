@@ -109,6 +109,8 @@ namespace neuraldeal
                     const std::size_t   n,
                     const Communicator &communicator)
     {
+      if (n == 0)
+        return;
       auto words = torch::zeros({long(n + 3) / 4}, torch::kInt32);
       if (communicator.rank == 0)
         std::memcpy(words.data_ptr(), bytes, n);

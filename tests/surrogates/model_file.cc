@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "model_file_fuzzer.h"
+#include "simulated_ranks.h"
 #include "test_tools.h"
 
 namespace
@@ -122,6 +123,54 @@ namespace
                           file.tensors["odd"].data_ptr(),
                           4 * sizeof(double)),
               0);
+  }
+
+
+
+  TEST(ModelFile, OtherRanksHaveTheSameBits)
+  {
+    constexpr double nan      = std::numeric_limits<double>::quiet_NaN();
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const std::vector<double> special = {0., -0., nan, -nan, infinity, 5e-324};
+    std::vector<ModelFile>    files(3);
+    for (auto &file : files)
+      {
+        file                    = example();
+        file.tensors["special"] = torch::tensor(special, torch::kFloat64);
+        file.tensors["single"] =
+          torch::tensor({-0.f, 1e-45f, 3.f}, torch::kFloat32);
+        file.tensors["large"] =
+          torch::tensor({std::numeric_limits<std::int64_t>::min(), 1l},
+                        torch::kInt64);
+        file.tensors["view"] = random_normal({4, 5}, 302).t().slice(0, 1, 4);
+      }
+    const auto expected = files[0];
+    files[1]            = ModelFile();
+    files[2].tensors["f64"].zero_();
+    files[2].tensors["another"] = torch::zeros({2});
+    files[2].metadata           = {{"nothing", "of this"}};
+    SimulatedRanks ranks(3);
+    ranks.run([&](const Communicator &communicator) {
+      files[communicator.rank].broadcast(communicator);
+    });
+    for (const auto &file : files)
+      {
+        EXPECT_EQ(file.metadata, expected.metadata);
+        ASSERT_EQ(file.tensors.size(), expected.tensors.size());
+        for (const auto &[name, tensor] : expected.tensors)
+          {
+            const auto given = tensor.contiguous(),
+                       found = file.tensor(name).contiguous();
+            EXPECT_EQ(found.scalar_type(), given.scalar_type()) << name;
+            EXPECT_EQ(found.sizes(), given.sizes()) << name;
+            ASSERT_EQ(found.nbytes(), given.nbytes()) << name;
+            EXPECT_EQ(std::memcmp(found.data_ptr(),
+                                  given.data_ptr(),
+                                  given.nbytes()),
+                      0)
+              << name;
+          }
+      }
   }
 
 
