@@ -37,7 +37,7 @@ namespace neuraldeal
    * distribution of their own (of images: the root of the mean of q²). What the
    * remainder's regression says depends on the distance to its data alone, and
    * becomes
-   *   s = c s_r g,  g = (κ/κ̄)^γ,  κ = q/ρ,
+   *   s = a s_r g,  g = (κ/κ̄)^γ,  κ = q/ρ,
    * where s_r is its scale with what the basis leaves, ρ the norm of G, to
    * which s_r is relative as well, and κ̄ the geometric mean of κ over the
    * snapshots that the remainder was fitted with. No input is believed more
@@ -50,9 +50,9 @@ namespace neuraldeal
    * likelihood is not better than that of γ = 0 by what a further parameter
    * costs by the corrected criterion of Akaike (Hurvich and Tsai, Biometrika
    * 76, 1989), γ = 0: then the map's opinion is worth nothing, and the scale is
-   * that of the remainder. As long as γ = 0, so is c = 1; otherwise c leaves
+   * that of the remainder. With γ = 0, a = 1 as well; otherwise a leaves
    * the mean square of errors over scales of the held-out snapshots what it is
-   * with γ = 0. The covariance is multiplied by (c g)².
+   * with γ = 0. The covariance is multiplied by (a g)².
    *
    * What is not a number in an input is not one in the mean and the scale
    * either, whatever G makes of it.
@@ -264,7 +264,7 @@ namespace neuraldeal
     void
     weigh_opinions(const torch::Tensor &errors, const torch::Tensor &opinions);
 
-    /** c g, [n], for @p opinions κ. */
+    /** a g, [n], for @p opinions κ. */
     torch::Tensor
     growth(const torch::Tensor &opinions) const;
 
@@ -273,7 +273,7 @@ namespace neuraldeal
     scores_without_opinions() const;
 
     /**
-     * What held-out snapshots say of the part that the basis leaves, and of c.
+     * What held-out snapshots say of the part that the basis leaves, and of a.
      */
     void
     refresh();
@@ -294,7 +294,7 @@ namespace neuraldeal
     double log_opinion     = 0; ///< log κ̄
     double log_min_opinion = 0; ///< of the smallest κ
     double exponent        = 0; ///< γ
-    double level           = 1; ///< c
+    double level           = 1; ///< a
   };
 } // namespace neuraldeal
 

@@ -140,7 +140,8 @@ namespace
         file.tensors["single"] =
           torch::tensor({-0.f, 1e-45f, 3.f}, torch::kFloat32);
         file.tensors["large"] =
-          torch::tensor({std::numeric_limits<std::int64_t>::min(), 1l},
+          torch::tensor({std::numeric_limits<std::int64_t>::min(),
+                         std::int64_t(1)},
                         torch::kInt64);
         file.tensors["view"] = random_normal({4, 5}, 302).t().slice(0, 1, 4);
       }
