@@ -16,8 +16,11 @@ namespace neuraldeal
     /** Samples that are evaluated at once. */
     constexpr long block_size = 32;
 
-    /** Errors that the second operator learns from, if there are symmetries. */
-    constexpr long n_errors_wanted = 2048;
+    /**
+     * Errors that the second operator learns from, if there are symmetries; of
+     * large fields as many as have this number of values.
+     */
+    constexpr long n_errors_wanted = 2048, most_values = 100000000;
 
     /** Samples of a batch for the second operator. */
     constexpr long variance_batch = 32;
@@ -161,8 +164,12 @@ namespace neuraldeal
     const auto device = task.training.input.fields.device();
     const long n_symmetries =
       task.symmetries.defined() ? task.symmetries.size(0) : 1;
-    const long n_images =
-      std::clamp<long>(n_errors_wanted / n, 1, n_symmetries);
+    const long values_of_sample =
+      (task.training.input.fields.numel() + task.training.target.numel()) / n;
+    const long n_images = std::clamp<long>(
+      std::min(n_errors_wanted, most_values / values_of_sample) / n,
+      1,
+      n_symmetries);
 
     std::vector<OperatorData> data;
     std::vector<Answer>       answers;

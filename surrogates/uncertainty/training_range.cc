@@ -13,7 +13,7 @@ namespace neuraldeal
 {
   namespace
   {
-    constexpr long n_folds = 8;
+    constexpr long n_folds = 8, block_size = 32;
 
     // Beside a channel's root mean square.
     constexpr double smallest_deviation = 0.01, smallest_difference = 1e-3;
@@ -93,6 +93,19 @@ namespace neuraldeal
   torch::Tensor
   TrainingRange::features(const OperatorData &data) const
   {
+    std::vector<torch::Tensor> result;
+    // (of no samples, once)
+    for (long begin = 0; begin == 0 || begin < data.size(); begin += block_size)
+      result.push_back(features_of_few(
+        data.slice(begin, std::min(begin + block_size, data.size()))));
+    return torch::cat(result);
+  }
+
+
+
+  torch::Tensor
+  TrainingRange::features_of_few(const OperatorData &data) const
+  {
     const auto scaled = [&](const torch::Tensor &values) {
       return values / root_mean_square.to(values.device());
     };
@@ -134,14 +147,16 @@ namespace neuraldeal
   void
   TrainingRange::fit(const OperatorData &data)
   {
-    const auto channels = channels_of(data);
-    root_mean_square    = channels.transpose(0, 1)
-                         .flatten(1)
-                         .square()
-                         .mean(1)
-                         .sqrt()
-                         .clamp_min(1e-300)
-                         .to(torch::kCPU);
+    torch::Tensor sum;
+    for (long begin = 0; begin < data.size(); begin += block_size)
+      {
+        const auto channels = channels_of(
+          data.slice(begin, std::min(begin + block_size, data.size())));
+        const auto squares = channels.square().flatten(2).mean(2).sum(0);
+        sum                = sum.defined() ? sum + squares : squares;
+      }
+    root_mean_square =
+      (sum / double(data.size())).sqrt().clamp_min(1e-300).to(torch::kCPU);
     const auto all = features(data).to(torch::kCPU);
     const auto smallest =
       torch::full({all.size(1)}, smallest_deviation, torch::kFloat64);

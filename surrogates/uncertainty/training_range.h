@@ -71,6 +71,10 @@ namespace neuraldeal
     torch::Tensor
     features(const OperatorData &data) const;
 
+    /** The same of so few samples that copies of them do no harm. */
+    torch::Tensor
+    features_of_few(const OperatorData &data) const;
+
     torch::Tensor root_mean_square; ///< of every channel, [c] float64
     torch::Tensor center, whitening;
     double        unit = 1.;
