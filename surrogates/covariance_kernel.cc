@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/covariance_kernel.h>
-#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/registry.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,28 +24,14 @@ namespace neuraldeal
                                                          "each input",
                                                          "shared"};
 
-    std::string
-    listed(const std::vector<std::string> &names)
-    {
-      std::string result;
-      for (const auto &name : names)
-        result += (result.empty() ? "" : ", ") + name;
-      return result;
-    }
-
     /** Where @p name stands among @p names. */
     long
     number_of(const std::string              &entry,
               const std::string              &name,
               const std::vector<std::string> &names)
     {
-      const auto found = std::find(names.begin(), names.end(), name);
-      if (found == names.end())
-        throw InputError("the regression's kernel",
-                         entry,
-                         name,
-                         "one of: " + listed(names));
-      return found - names.begin();
+      check_choice("the regression's kernel", entry, name, names);
+      return std::find(names.begin(), names.end(), name) - names.begin();
     }
   } // namespace
 

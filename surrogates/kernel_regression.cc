@@ -4,30 +4,12 @@
 #include <neuraldeal/surrogates/bounded_search.h>
 #include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/kernel_regression.h>
+#include <neuraldeal/surrogates/triangular_solves.h>
 
 #include <cmath>
 
 namespace neuraldeal
 {
-  namespace
-  {
-    /** L⁻¹ b for a lower triangular L. */
-    torch::Tensor
-    solve_lower(const torch::Tensor &lower, const torch::Tensor &b)
-    {
-      return at::linalg_solve_triangular(lower, b, /*upper=*/false);
-    }
-
-    /** L⁻ᵀ b. */
-    torch::Tensor
-    solve_lower_transposed(const torch::Tensor &lower, const torch::Tensor &b)
-    {
-      return at::linalg_solve_triangular(lower.t(), b, /*upper=*/true);
-    }
-  } // namespace
-
-
-
   KernelRegression::KernelRegression(const CovarianceKernel &kernel)
     : kernel(kernel)
     , log_noise(std::log(1e-4))

@@ -50,8 +50,7 @@ namespace neuraldeal
     torch::Device
     choose_device(const std::string &device)
     {
-      if (device != "auto" && device != "cpu" && device != "cuda")
-        throw InputError(myself(), "device", device, "one of: auto, cpu, cuda");
+      check_choice(myself(), "device", device, {"auto", "cpu", "cuda"});
       const bool there = device != "cpu" && torch::cuda::is_available();
       if (device == "cuda" && !there)
         throw InputError(myself(),

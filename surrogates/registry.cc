@@ -35,6 +35,29 @@ namespace neuraldeal
 
 
 
+  std::string
+  listed(const std::vector<std::string> &names)
+  {
+    std::string result;
+    for (const auto &name : names)
+      result += (result.empty() ? "" : ", ") + name;
+    return result;
+  }
+
+
+
+  void
+  check_choice(const std::string              &source,
+               const std::string              &entry,
+               const std::string              &value,
+               const std::vector<std::string> &valid)
+  {
+    if (std::find(valid.begin(), valid.end(), value) == valid.end())
+      throw InputError(source, entry, value, "one of: " + listed(valid));
+  }
+
+
+
   std::vector<ParameterDescription>
   joined(std::vector<ParameterDescription>        own,
          const std::vector<ParameterDescription> &common)

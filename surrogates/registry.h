@@ -14,6 +14,22 @@
 
 namespace neuraldeal
 {
+  /** @p names, separated by commas. */
+  std::string
+  listed(const std::vector<std::string> &names);
+
+  /**
+   * @throw InputError that lists the valid names unless @p value is one of
+   * @p valid; @p source and @p entry say where it comes from.
+   */
+  void
+  check_choice(const std::string              &source,
+               const std::string              &entry,
+               const std::string              &value,
+               const std::vector<std::string> &valid);
+
+
+
   /** One parameter of a registered class, as a .prm or JSON file names it. */
   struct ParameterDescription
   {

@@ -4,6 +4,7 @@
 #include <neuraldeal/surrogates/bounded_search.h>
 #include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/sparse_kernel_regression.h>
+#include <neuraldeal/surrogates/triangular_solves.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,20 +16,6 @@ namespace neuraldeal
   {
     /** Rows that are learned at once, which bounds the memory for them. */
     constexpr long block_size = 1024;
-
-    /** L⁻¹ b for a lower triangular L. */
-    torch::Tensor
-    solve_lower(const torch::Tensor &lower, const torch::Tensor &b)
-    {
-      return at::linalg_solve_triangular(lower, b, /*upper=*/false);
-    }
-
-    /** L⁻ᵀ b. */
-    torch::Tensor
-    solve_lower_transposed(const torch::Tensor &lower, const torch::Tensor &b)
-    {
-      return at::linalg_solve_triangular(lower.t(), b, /*upper=*/true);
-    }
   } // namespace
 
 

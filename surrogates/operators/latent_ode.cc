@@ -139,11 +139,7 @@ namespace neuraldeal
       result.integration.absolute_tolerance = given["absolute tolerance"];
       result.integration.max_steps          = given["maximal steps"];
       const std::string gradients           = given["gradients"];
-      if (gradients != "adjoint" && gradients != "steps")
-        throw InputError(name_of_type,
-                         "gradients",
-                         gradients,
-                         "one of: adjoint, steps");
+      check_choice(name_of_type, "gradients", gradients, {"adjoint", "steps"});
       result.gradients =
         gradients == "adjoint" ? ODEGradients::adjoint : ODEGradients::steps;
       return result;

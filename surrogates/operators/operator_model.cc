@@ -30,17 +30,6 @@ namespace neuraldeal
 
 
 
-    /** One value a channel, for fields [n, c, …]. */
-    torch::Tensor
-    by_channel(const torch::Tensor &values, const torch::Tensor &fields)
-    {
-      std::vector<std::int64_t> shape(fields.dim(), 1);
-      shape[1] = -1;
-      return values.reshape(shape);
-    }
-
-
-
     /** Root mean square of every channel, never zero. */
     torch::Tensor
     root_mean_square(const torch::Tensor &fields)
@@ -53,6 +42,16 @@ namespace neuraldeal
         .clamp_min(1e-30);
     }
   } // namespace
+
+
+
+  torch::Tensor
+  by_channel(const torch::Tensor &values, const torch::Tensor &fields)
+  {
+    std::vector<std::int64_t> shape(fields.dim(), 1);
+    shape[1] = -1;
+    return values.reshape(shape);
+  }
 
 
 

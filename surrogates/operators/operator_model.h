@@ -9,6 +9,12 @@
 
 namespace neuraldeal
 {
+  /** One value a channel, [c], in a shape to go with @p fields [n, c, …]. */
+  torch::Tensor
+  by_channel(const torch::Tensor &values, const torch::Tensor &fields);
+
+
+
   /** Samples as a simulation knows them. */
   struct OperatorData
   {

@@ -69,8 +69,7 @@ namespace neuraldeal
          const nlohmann::json &given,
          const std::string    &source) -> Schedule {
         const std::string unit = given["unit"];
-        if (unit != "epochs" && unit != "steps")
-          throw InputError(source, "unit", unit, "one of: epochs, steps");
+        check_choice(source, "unit", unit, {"epochs", "steps"});
         const long period =
           given["period"].get<long>() *
           (unit == "epochs" ? std::max(span.steps_per_epoch, 1L) : 1);

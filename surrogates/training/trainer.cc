@@ -158,12 +158,10 @@ namespace neuraldeal
     result.scale_interval      = all["scale interval"];
     result.bucket_size         = all["bucket size"];
     result.seed                = all["seed"];
-    if (result.precision != "single" && result.precision != "tf32" &&
-        result.precision != "bfloat16" && result.precision != "half")
-      throw InputError(source,
-                       "precision",
-                       result.precision,
-                       "one of: single, tf32, bfloat16, half");
+    check_choice(source,
+                 "precision",
+                 result.precision,
+                 {"single", "tf32", "bfloat16", "half"});
     return result;
   }
 

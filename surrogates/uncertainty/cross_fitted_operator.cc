@@ -114,14 +114,6 @@ namespace neuraldeal
         result = result * data.input.mask.to(fields.options()).unsqueeze(1);
       return result;
     }
-
-
-
-    std::vector<long>
-    as_numbers(const std::vector<std::size_t> &values)
-    {
-      return std::vector<long>(values.begin(), values.end());
-    }
   } // namespace
 
 
@@ -158,9 +150,9 @@ namespace neuraldeal
                                  const std::shared_ptr<const Loss> &loss) const
   {
     const long n = task.training.size(), folds = std::min(chosen.folds, n);
-    const auto order = as_numbers(
+    const auto order =
       CounterRandom(task.options.seed, CounterRandom::Stream::splitting, 0)
-        .permutation(n));
+        .permutation(n);
     const auto device = task.training.input.fields.device();
     const long n_symmetries =
       task.symmetries.defined() ? task.symmetries.size(0) : 1;
@@ -243,12 +235,19 @@ namespace neuraldeal
 
 
   torch::Tensor
-  CrossFittedOperator::by_channel(const torch::Tensor &values,
-                                  const torch::Tensor &fields)
+  CrossFittedOperator::part_of_values(const torch::Tensor &fields) const
   {
-    std::vector<std::int64_t> shape(fields.dim(), 1);
-    shape[1] = -1;
-    return values.to(fields.options()).reshape(shape);
+    const double share = model->n_members() == 1 ? 1. : 0.5;
+    return by_channel((share * mean_error).to(fields.options()), fields);
+  }
+
+
+
+  torch::Tensor
+  CrossFittedOperator::part_of_spread(const torch::Tensor &fields) const
+  {
+    return by_channel((mean_error / (2. * mean_spread)).to(fields.options()),
+                      fields);
   }
 
 
@@ -256,10 +255,10 @@ namespace neuraldeal
   torch::Tensor
   CrossFittedOperator::base_variance(const Answer &answer) const
   {
-    const auto half = by_channel(mean_error / 2., answer.mean);
-    if (model->n_members() == 1)
-      return (2. * half).expand_as(answer.mean);
-    return half * (1. + answer.spread / by_channel(mean_spread, answer.mean));
+    const auto own = part_of_values(answer.mean).expand_as(answer.mean);
+    return answer.spread.defined() ?
+             own + part_of_spread(answer.mean) * answer.spread :
+             own;
   }
 
 
@@ -274,9 +273,11 @@ namespace neuraldeal
       channels.push_back(data.input.fields);
     if (data.prior.defined())
       channels.push_back(answer.mean - data.prior);
-    if (model->n_members() > 1)
+    if (answer.spread.defined())
       channels.push_back(
-        (base_variance(answer) / by_channel(mean_error, answer.mean)).log());
+        (base_variance(answer) /
+         by_channel(mean_error.to(answer.mean.options()), answer.mean))
+          .log());
     result.input.fields = torch::cat(channels, 1);
     result.input.points = data.input.points;
     result.input.mask   = data.input.mask;
@@ -374,17 +375,12 @@ namespace neuraldeal
                         model->unknown().to(options);
 
     FieldDistribution result;
-    result.mean = answer.mean;
-    if (model->n_members() == 1)
-      result.variance = growth * by_channel(mean_error, answer.mean);
-    else
-      {
-        const auto half = growth * by_channel(mean_error / 2., answer.mean);
-        result.variance = half;
-        result.factor =
-          answer.factor *
-          (half / by_channel(mean_spread, answer.mean)).sqrt().unsqueeze(-1);
-      }
+    result.mean     = answer.mean;
+    result.variance = growth * part_of_values(answer.mean);
+    if (answer.factor.defined())
+      result.factor =
+        answer.factor *
+        (growth * part_of_spread(answer.mean)).sqrt().unsqueeze(-1);
     return result;
   }
 

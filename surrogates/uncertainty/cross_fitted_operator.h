@@ -101,9 +101,13 @@ namespace neuraldeal
     OperatorData
     variance_data(const OperatorData &data, const Answer &answer) const;
 
-    /** m, or s̄², in a shape to go with [n, c, …]. */
-    static torch::Tensor
-    by_channel(const torch::Tensor &values, const torch::Tensor &fields);
+    /** What w has without s²: m/2, or m with one head; for [n, c, …]. */
+    torch::Tensor
+    part_of_values(const torch::Tensor &fields) const;
+
+    /** What s² is multiplied with in w: m/(2 s̄²); for [n, c, …]. */
+    torch::Tensor
+    part_of_spread(const torch::Tensor &fields) const;
 
     const Parameters chosen;
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/triangular_solves.h>
 #include <neuraldeal/surrogates/uncertainty/curvature.h>
 
 #include <stdexcept>
@@ -77,7 +78,7 @@ namespace neuraldeal
   torch::Tensor
   FullCurvature::multiply_root(const torch::Tensor &vectors) const
   {
-    return at::linalg_solve_triangular(factor.t(), vectors, true);
+    return solve_lower_transposed(factor, vectors);
   }
 
 

@@ -55,10 +55,8 @@ namespace neuraldeal
   torch::Tensor
   GaussianOperator::unit(const torch::Tensor &fields) const
   {
-    std::vector<std::int64_t> shape(fields.dim(), 1);
-    shape[1] = -1;
     return factor.to(fields.options()) *
-           scale.to(fields.options()).reshape(shape);
+           by_channel(scale.to(fields.options()), fields);
   }
 
 
@@ -81,11 +79,11 @@ namespace neuraldeal
     scale = torch::ones({task.shape.out_channels}, corrections.options());
     const auto relative =
       (corrections / factor).masked_fill(counted.logical_not(), 0.);
-    const auto by_channel = [](const torch::Tensor &values) {
+    const auto channel_sums = [](const torch::Tensor &values) {
       return values.transpose(0, 1).flatten(1).sum(1);
     };
-    scale = (by_channel(relative.square()) /
-             by_channel(counted.to(relative.options())).clamp_min(1.))
+    scale = (channel_sums(relative.square()) /
+             channel_sums(counted.to(relative.options())).clamp_min(1.))
               .sqrt()
               .clamp_min(1e-30);
 

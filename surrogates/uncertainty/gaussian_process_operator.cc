@@ -19,14 +19,6 @@ namespace neuraldeal
                                                         "positive channels",
                                                         "never"};
 
-    std::string
-    listed(const std::vector<std::string> &names)
-    {
-      return fmt::format("{}", fmt::join(names, ", "));
-    }
-
-
-
     /** Samples and images of which modes are made, if there are more. */
     constexpr long max_pod_rows = 2048;
 
@@ -245,14 +237,10 @@ namespace neuraldeal
     const nlohmann::json &parameters)
     : parameters(parameters)
   {
-    const std::string logarithm = parameters["logarithm"];
-    if (std::find(logarithm_choices.begin(),
-                  logarithm_choices.end(),
-                  logarithm) == logarithm_choices.end())
-      throw InputError(std::string("the method '") + name + "'",
-                       "logarithm",
-                       logarithm,
-                       "one of: " + listed(logarithm_choices));
+    check_choice(std::string("the method '") + name + "'",
+                 "logarithm",
+                 parameters["logarithm"],
+                 logarithm_choices);
     // Whether there is such a kernel is better said now than after the modes.
     CovarianceKernel({}, parameters["kernel"], parameters["length scales"]);
   }

@@ -46,35 +46,6 @@ namespace neuraldeal
 
 
 
-    void
-    check_choice(const std::string              &source,
-                 const std::string              &entry,
-                 const std::string              &value,
-                 const std::vector<std::string> &valid)
-    {
-      std::string list;
-      for (const auto &choice : valid)
-        {
-          if (choice == value)
-            return;
-          list += (list.empty() ? "" : ", ") + choice;
-        }
-      throw InputError(source, entry, value, "one of: " + list);
-    }
-
-
-
-    /** One value a channel, for fields [n, c, …]. */
-    torch::Tensor
-    by_channel(const torch::Tensor &values, const torch::Tensor &fields)
-    {
-      std::vector<std::int64_t> shape(fields.dim(), 1);
-      shape[1] = -1;
-      return values.reshape(shape);
-    }
-
-
-
     /** Sums over samples and points, [n, c, …] → [c]. */
     torch::Tensor
     channel_sums(const torch::Tensor &fields)

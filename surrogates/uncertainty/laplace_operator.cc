@@ -48,15 +48,13 @@ namespace neuraldeal
     result.mean   = answer.mean;
     result.factor = answer.factor;
 
-    std::vector<std::int64_t> by_channel(answer.mean.dim(), 1);
-    by_channel[1] = -1;
-    auto own      = answer.variance;
+    auto own = answer.variance;
     if (rank > 0)
       // What is in common takes nothing away from what there is in all.
       own = (own - answer.factor.square().sum(-1)).clamp_min(0.);
     result.variance =
       (own +
-       approximation->noise_variance().to(own.options()).reshape(by_channel)) *
+       by_channel(approximation->noise_variance().to(own.options()), own)) *
       model->unknown().to(own.options());
     return result;
   }

@@ -224,12 +224,10 @@ namespace neuraldeal
     result.step_size         = all["step size"];
     result.first_chain       = all["first chain"];
     result.seed              = all["seed"];
-    if (result.metric != "diagonal" && result.metric != "dense" &&
-        result.metric != "unit")
-      throw InputError(source,
-                       "metric",
-                       result.metric,
-                       "one of: diagonal, dense, unit");
+    check_choice(source,
+                 "metric",
+                 result.metric,
+                 {"diagonal", "dense", "unit"});
     return result;
   }
 

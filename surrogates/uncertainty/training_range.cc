@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/triangular_solves.h>
 #include <neuraldeal/surrogates/uncertainty/conformal.h>
 #include <neuraldeal/surrogates/uncertainty/training_range.h>
 
@@ -81,10 +82,7 @@ namespace neuraldeal
       (1. - share) * torch::mm(scaled.t(), scaled) / std::max(n - 1., 1.) +
       share * identity;
     // R = L Lᵀ, of which L⁻¹ makes unit deviations.
-    whitening = at::linalg_solve_triangular(compat::cholesky(correlation),
-                                            identity,
-                                            /* upper */ false)
-                  .t() /
+    whitening = solve_lower(compat::cholesky(correlation), identity).t() /
                 deviation.unsqueeze(1);
   }
 

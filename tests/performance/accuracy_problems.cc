@@ -84,14 +84,7 @@ namespace neuraldeal::performance
       torch::Tensor
       symmetries() const override
       {
-        const long s      = data.solution.size(1);
-        const auto points = torch::arange(s * s, torch::kInt64).reshape({s, s});
-        std::vector<torch::Tensor> result;
-        for (const auto &turned : {points, points.t()})
-          for (const auto &directions :
-               std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
-            result.push_back(turned.flip(directions).flatten());
-        return torch::stack(result);
+        return symmetries_of_square(data.solution.size(1));
       }
 
     private:

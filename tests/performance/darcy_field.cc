@@ -141,6 +141,20 @@ namespace neuraldeal::performance
 
 
   torch::Tensor
+  symmetries_of_square(const std::int64_t n)
+  {
+    const auto points = torch::arange(n * n, torch::kInt64).reshape({n, n});
+    std::vector<torch::Tensor> result;
+    for (const auto &turned : {points, points.t()})
+      for (const auto &directions :
+           std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
+        result.push_back(turned.flip(directions).flatten());
+    return torch::stack(result);
+  }
+
+
+
+  torch::Tensor
   coarse_coefficient(const torch::Tensor &coefficient,
                      const unsigned int   n_coarse,
                      const CellMean       mean)

@@ -88,6 +88,15 @@ namespace neuraldeal::performance
 
 
 
+  /**
+   * The square's eight symmetries, as permutations of the n × n points in the
+   * order of the memory, [8, n²] int64: as the Trainer takes them.
+   */
+  torch::Tensor
+  symmetries_of_square(const std::int64_t n);
+
+
+
   /** What a coarse cell takes from the fine cells that it overlaps. */
   enum class CellMean
   {

@@ -5,11 +5,7 @@
 //
 //   mpirun -np 2 darcy_fields 64|421 FOLDER     (--check for a few solves only)
 
-#include <deal.II/base/mpi.h>
-
 #include <fmt/format.h>
-#include <neuraldeal/coupling/mpi_tools.h>
-#include <neuraldeal/surrogates/exceptions.h>
 
 #include <chrono>
 #include <iostream>
@@ -19,20 +15,13 @@
 #include <vector>
 
 #include "darcy_generator.h"
+#include "fields_program.h"
 #include "solver_table.h"
 
 namespace
 {
   using namespace neuraldeal;
   using namespace neuraldeal::performance;
-
-  double
-  relative_error(const torch::Tensor &values, const torch::Tensor &reference)
-  {
-    return ((values - reference).norm() / reference.norm()).item<double>();
-  }
-
-
 
   /**
    * The choices that the generator has made, measured on a few samples: the
@@ -121,31 +110,25 @@ namespace
 int
 main(int argc, char *argv[])
 {
-  dealii::Utilities::MPI::MPI_InitFinalize mpi(argc, argv, 1);
-  return run_program([&]() {
-    if (argc != 3)
-      throw InputError("darcy_fields",
-                       "the number of arguments",
-                       std::to_string(argc - 1),
-                       "2: the set, 421 or 64, and the folder to write to "
-                       "(or --check)");
-    const auto          set    = DarcySet::by_name(argv[1]);
-    const std::string   folder = argv[2];
-    const ProcessGroups ranks(MPI_COMM_WORLD, 1, "darcy_fields");
-    const auto          threads = set_threads(1, MPI_COMM_WORLD);
-    if (ranks.is_root())
-      std::cout << threads << std::endl;
-    if (folder == "--check")
-      {
-        if (ranks.is_root())
-          check(set);
-        return;
-      }
-    const auto filename = DarcyGenerator(set).write(folder, ranks);
-    if (ranks.is_root())
-      {
-        std::cout << filename << std::endl;
-        print_table(DarcyData::read(filename));
-      }
-  });
+  return run_fields_program(
+    argc,
+    argv,
+    "darcy_fields",
+    2,
+    "the set, 421 or 64, and the folder to write to (or --check)",
+    [](const std::vector<std::string> &given, const ProcessGroups &ranks) {
+      const auto set = DarcySet::by_name(given[0]);
+      if (given[1] == "--check")
+        {
+          if (ranks.is_root())
+            check(set);
+          return;
+        }
+      const auto filename = DarcyGenerator(set).write(given[1], ranks);
+      if (ranks.is_root())
+        {
+          std::cout << filename << std::endl;
+          print_table(DarcyData::read(filename));
+        }
+    });
 }

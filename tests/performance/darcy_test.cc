@@ -23,6 +23,7 @@
 
 #include "../coupling/test_tools.h"
 #include "darcy_generator.h"
+#include "data_test_tools.h"
 
 using namespace dealii;
 using namespace neuraldeal;
@@ -31,20 +32,6 @@ using namespace TestTools;
 
 namespace
 {
-  constexpr double pi = 3.14159265358979323846;
-
-  double
-  distance(const torch::Tensor &a, const torch::Tensor &b)
-  {
-    EXPECT_EQ(a.sizes(), b.sizes());
-    return (a.to(torch::kFloat64) - b.to(torch::kFloat64))
-      .abs()
-      .max()
-      .item<double>();
-  }
-
-
-
   torch::Tensor
   coefficient(const unsigned int n, const std::uint64_t index)
   {

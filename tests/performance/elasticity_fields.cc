@@ -6,11 +6,7 @@
 //
 //   mpirun -np 2 elasticity_fields FOLDER       (--check for a few solves only)
 
-#include <deal.II/base/mpi.h>
-
 #include <fmt/format.h>
-#include <neuraldeal/coupling/mpi_tools.h>
-#include <neuraldeal/surrogates/exceptions.h>
 
 #include <algorithm>
 #include <iostream>
@@ -18,7 +14,7 @@
 #include <vector>
 
 #include "elasticity_generator.h"
-#include "sample_writer.h"
+#include "fields_program.h"
 #include "solver_table.h"
 
 namespace
@@ -99,30 +95,26 @@ namespace
 int
 main(int argc, char *argv[])
 {
-  dealii::Utilities::MPI::MPI_InitFinalize mpi(argc, argv, 1);
-  return run_program([&]() {
-    if (argc != 2)
-      throw InputError("elasticity_fields",
-                       "the number of arguments",
-                       std::to_string(argc - 1),
-                       "1: the folder to write to (or --check)");
-    const ElasticitySet set;
-    const std::string   folder = argv[1];
-    const ProcessGroups ranks(MPI_COMM_WORLD, 1, "elasticity_fields");
-    const auto          threads = set_threads(1, MPI_COMM_WORLD);
-    if (ranks.is_root())
-      std::cout << threads << std::endl;
-    if (folder == "--check")
-      {
-        if (ranks.is_root())
-          check(set);
-        return;
-      }
-    const auto filename = ElasticityGenerator(set).write(folder, ranks);
-    if (ranks.is_root())
-      {
-        std::cout << filename << std::endl;
-        print_table(ElasticityData::read(filename));
-      }
-  });
+  return run_fields_program(argc,
+                            argv,
+                            "elasticity_fields",
+                            1,
+                            "the folder to write to (or --check)",
+                            [](const std::vector<std::string> &given,
+                               const ProcessGroups            &ranks) {
+                              const ElasticitySet set;
+                              if (given[0] == "--check")
+                                {
+                                  if (ranks.is_root())
+                                    check(set);
+                                  return;
+                                }
+                              const auto filename =
+                                ElasticityGenerator(set).write(given[0], ranks);
+                              if (ranks.is_root())
+                                {
+                                  std::cout << filename << std::endl;
+                                  print_table(ElasticityData::read(filename));
+                                }
+                            });
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../coupling/test_tools.h"
+#include "data_test_tools.h"
 #include "elasticity_generator.h"
 
 using namespace dealii;
@@ -16,21 +17,7 @@ using namespace TestTools;
 
 namespace
 {
-  constexpr double pi = 3.14159265358979323846;
-
   using Vector = ElasticityProblem::Loads::Vector;
-
-  double
-  distance(const torch::Tensor &a, const torch::Tensor &b)
-  {
-    EXPECT_EQ(a.sizes(), b.sizes());
-    return (a.to(torch::kFloat64) - b.to(torch::kFloat64))
-      .abs()
-      .max()
-      .item<double>();
-  }
-
-
 
   /** Nodal values [2, l + 1, a] of the image under x → 1 − x. */
   torch::Tensor

@@ -25,6 +25,7 @@
 namespace
 {
   using namespace neuraldeal;
+  using namespace neuraldeal::performance;
 
   constexpr long n_points = 85, width = 32, n_layers = 4, n_modes = 12,
                  batch_size = 20;
@@ -57,35 +58,6 @@ namespace
                                       1);
     model->to(device);
     return model;
-  }
-
-
-
-  double
-  median(std::vector<double> values)
-  {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  }
-
-
-
-  /** Milliseconds that @p function takes, once the device has done it. */
-  double
-  milliseconds(const torch::Device         &device,
-               const std::function<void()> &function)
-  {
-    const auto wait = [&]() {
-      if (device.is_cuda())
-        torch::cuda::synchronize();
-    };
-    wait();
-    const auto start = std::chrono::steady_clock::now();
-    function();
-    wait();
-    return std::chrono::duration<double, std::milli>(
-             std::chrono::steady_clock::now() - start)
-      .count();
   }
 
 

@@ -1,9 +1,9 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/programs/program.h>
 #include <neuraldeal/surrogates/uncertainty/probabilistic_operator.h>
 #include <neuraldeal/surrogates/uncertainty/scores.h>
 #include <torch/cuda.h>
@@ -86,12 +86,8 @@ namespace
     auto task = problem.task(run.samples, run.seed, device);
     if (quick)
       task.options.epochs = 2;
-    auto own = parameters;
-    own.erase("type");
     const auto method =
-      make_probabilistic_operator(parameters.value("type", run.method),
-                                  own,
-                                  task.source);
+      make_probabilistic_operator(run.method, parameters, task.source);
 
     UncertaintyResult result;
     result.run    = run;
@@ -118,10 +114,9 @@ namespace
           continue;
         const auto data = problem.samples(set);
         const long n =
-          quick ?
-            std::min<long>(data.size(),
-                           set.is_shifted() ? 10 : 2 * n_calibrating) :
-            data.size();
+          quick ? std::min<long>(data.size(),
+                                 set.is_shifted() ? 10 : 2 * n_calibrating) :
+                  data.size();
 
         constexpr long             block_size = 50;
         std::vector<torch::Tensor> means, deviations;
@@ -274,30 +269,16 @@ main(int argc, char *argv[])
                  seconds,
                  "nothing is begun after so many seconds");
   app.add_flag("--quick", quick, "hardly train");
-  try
-    {
-      app.parse(argc, argv);
-    }
-  catch (const CLI::ParseError &error)
-    {
-      return app.exit(error) == 0 ? 0 : 2;
-    }
-  try
-    {
-      run_benchmark(choices,
-                    data,
-                    results,
-                    problems,
-                    methods,
-                    samples,
-                    seeds,
-                    quick,
-                    seconds);
-      return 0;
-    }
-  catch (const std::exception &error)
-    {
-      std::cerr << "uncertainty: " << error.what() << std::endl;
-      return 1;
-    }
+  return run_command(app, argc, argv, [&]() {
+    run_benchmark(choices,
+                  data,
+                  results,
+                  problems,
+                  methods,
+                  samples,
+                  seeds,
+                  quick,
+                  seconds);
+    return 0;
+  });
 }

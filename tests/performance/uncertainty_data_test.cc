@@ -13,6 +13,7 @@
 #include "../coupling/test_tools.h"
 #include "burgers_field.h"
 #include "darcy_field.h"
+#include "data_test_tools.h"
 #include "uncertainty_generator.h"
 
 using namespace dealii;
@@ -22,20 +23,6 @@ using namespace TestTools;
 
 namespace
 {
-  constexpr double pi = 3.14159265358979323846;
-
-  double
-  distance(const torch::Tensor &a, const torch::Tensor &b)
-  {
-    EXPECT_EQ(a.sizes(), b.sizes());
-    return (a.to(torch::kFloat64) - b.to(torch::kFloat64))
-      .abs()
-      .max()
-      .item<double>();
-  }
-
-
-
   double
   relative_error(const torch::Tensor &values, const torch::Tensor &reference)
   {

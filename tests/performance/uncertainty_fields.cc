@@ -8,33 +8,21 @@
 //                                                (--check for a few solves
 //                                                only)
 
-#include <deal.II/base/mpi.h>
-
 #include <deal.II/lac/solver_control.h>
 
 #include <fmt/format.h>
-#include <neuraldeal/coupling/mpi_tools.h>
-#include <neuraldeal/surrogates/exceptions.h>
 
 #include <algorithm>
 #include <iostream>
 #include <string>
 
-#include "sample_writer.h"
+#include "fields_program.h"
 #include "uncertainty_generator.h"
 
 namespace
 {
   using namespace neuraldeal;
   using namespace neuraldeal::performance;
-
-  double
-  relative_error(const torch::Tensor &values, const torch::Tensor &reference)
-  {
-    return ((values - reference).norm() / reference.norm()).item<double>();
-  }
-
-
 
   /** Which preconditioner is the faster one, in each set. */
   void
@@ -170,32 +158,27 @@ namespace
 int
 main(int argc, char *argv[])
 {
-  dealii::Utilities::MPI::MPI_InitFinalize mpi(argc, argv, 1);
-  return run_program([&]() {
-    if (argc != 3)
-      throw InputError("uncertainty_fields",
-                       "the number of arguments",
-                       std::to_string(argc - 1),
-                       "2: the problem, darcy, log-normal or burgers, and the "
-                       "folder to write to (or --check)");
-    const auto          problem = UncertaintyProblem::by_name(argv[1]);
-    const std::string   folder  = argv[2];
-    const ProcessGroups ranks(MPI_COMM_WORLD, 1, "uncertainty_fields");
-    const auto          threads = set_threads(1, MPI_COMM_WORLD);
-    if (ranks.is_root())
-      std::cout << threads << std::endl;
-    if (folder == "--check")
-      {
-        if (!ranks.is_root())
+  return run_fields_program(
+    argc,
+    argv,
+    "uncertainty_fields",
+    2,
+    "the problem, darcy, log-normal or burgers, and the folder to write to (or "
+    "--check)",
+    [](const std::vector<std::string> &given, const ProcessGroups &ranks) {
+      const auto problem = UncertaintyProblem::by_name(given[0]);
+      if (given[1] == "--check")
+        {
+          if (!ranks.is_root())
+            return;
+          if (problem.equation == UncertaintyProblem::Equation::burgers)
+            check_resolution(problem);
+          else
+            check_preconditioners(problem);
           return;
-        if (problem.equation == UncertaintyProblem::Equation::burgers)
-          check_resolution(problem);
-        else
-          check_preconditioners(problem);
-        return;
-      }
-    UncertaintyGenerator(problem).write(folder, ranks);
-    if (ranks.is_root())
-      print_table(UncertaintyData::read(folder, problem.name));
-  });
+        }
+      UncertaintyGenerator(problem).write(given[1], ranks);
+      if (ranks.is_root())
+        print_table(UncertaintyData::read(given[1], problem.name));
+    });
 }

@@ -22,6 +22,7 @@
 namespace
 {
   using namespace neuraldeal;
+  using namespace neuraldeal::performance;
 
   constexpr long n_points = 64, width = 32, n_layers = 4, n_modes = 12,
                  n_draws = 30;
@@ -74,42 +75,14 @@ namespace
 
 
 
-  double
-  median(std::vector<double> values)
-  {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  }
-
-
-
-  /** Milliseconds that @p function takes, once the device has done it. */
-  double
-  milliseconds(const torch::Device         &device,
-               const std::function<void()> &function)
-  {
-    const auto wait = [&]() {
-      if (device.is_cuda())
-        torch::cuda::synchronize();
-    };
-    wait();
-    const auto start = std::chrono::steady_clock::now();
-    function();
-    wait();
-    return std::chrono::duration<double, std::milli>(
-             std::chrono::steady_clock::now() - start)
-      .count();
-  }
-
-
-
   /** Medians of both, in turns, so that whatever else goes on meets both. */
   std::pair<double, double>
   in_turns(const torch::Device         &device,
-           const long                   n_times,
+           const bool                   quick,
            const std::function<void()> &first,
            const std::function<void()> &second)
   {
+    const long          n_times = quick ? 3 : device.is_cuda() ? 50 : 15;
     std::vector<double> a, b;
     for (long k = 0; k < n_times + 2; ++k)
       {
@@ -206,9 +179,7 @@ namespace
             const auto data           = samples(n, device);
             const auto [ours, theirs] = in_turns(
               device,
-              quick            ? 3 :
-              device.is_cuda() ? 50 :
-                                 15,
+              quick,
               [&]() { laplace.predict(data); },
               [&]() { peer.predict(data); });
             const double ratio = (peer.predict(data).variance.mean() /
@@ -274,9 +245,7 @@ namespace
             const auto data            = samples(n, device);
             const auto [with, without] = in_turns(
               device,
-              quick            ? 3 :
-              device.is_cuda() ? 50 :
-                                 15,
+              quick,
               [&]() { method->predict(data); },
               [&]() {
                 const torch::NoGradGuard no_gradients;

@@ -5,28 +5,10 @@
 
 #include <torch/utils.h>
 
-#include <vector>
+#include "darcy_field.h"
 
 namespace neuraldeal::performance
 {
-  namespace
-  {
-    /** The square's eight, as permutations of s × s points, [8, s²]. */
-    torch::Tensor
-    symmetries_of_square(const long s)
-    {
-      const auto points = torch::arange(s * s, torch::kInt64).reshape({s, s});
-      std::vector<torch::Tensor> result;
-      for (const auto &turned : {points, points.t()})
-        for (const auto &directions :
-             std::vector<std::vector<std::int64_t>>{{}, {0}, {1}, {0, 1}})
-          result.push_back(turned.flip(directions).flatten());
-      return torch::stack(result);
-    }
-  } // namespace
-
-
-
   UncertaintyTasks::UncertaintyTasks(const std::string    &name,
                                      const nlohmann::json &choices,
                                      const std::string    &folder)

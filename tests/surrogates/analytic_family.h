@@ -8,6 +8,8 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <vector>
 
 #include "square_grid.h"
 #include "test_tools.h"
@@ -165,6 +167,21 @@ namespace neuraldeal::tests
       return result;
     }
   };
+
+
+
+  /** Tell @p surrogate of held-out @p snapshots, whose ids are 0, 1, …. */
+  inline void
+  update(Surrogate            &surrogate,
+         const AnalyticFamily &family,
+         const Snapshots      &snapshots)
+  {
+    std::vector<long> ids(snapshots.parameters.size(0));
+    std::iota(ids.begin(), ids.end(), 0);
+    surrogate.update(surrogate.summarize(snapshots, family.norms(snapshots)),
+                     ids,
+                     true);
+  }
 
 
 

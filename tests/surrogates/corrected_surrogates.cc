@@ -7,7 +7,6 @@
 #include <neuraldeal/surrogates/training/trainer.h>
 
 #include <memory>
-#include <numeric>
 
 #include "analytic_family.h"
 #include "script_module.h"
@@ -54,28 +53,6 @@ namespace
        const std::string    &type = "neural operator")
   {
     return make_surrogate(type, family.ranges(), parameters, "run.prm");
-  }
-
-
-
-  std::vector<long>
-  numbered(const long n)
-  {
-    std::vector<long> result(n);
-    std::iota(result.begin(), result.end(), 0);
-    return result;
-  }
-
-
-
-  void
-  update(Surrogate            &surrogate,
-         const AnalyticFamily &family,
-         const Snapshots      &snapshots)
-  {
-    surrogate.update(surrogate.summarize(snapshots, family.norms(snapshots)),
-                     numbered(snapshots.parameters.size(0)),
-                     true);
   }
 
 

@@ -436,16 +436,8 @@ namespace
                            testing::Combine(testing::ValuesIn(method_names()),
                                             testing::ValuesIn(problem_names())),
                            [](const testing::TestParamInfo<Combination> &info) {
-                             auto name = std::get<0>(info.param) + "_on_" +
-                                         std::get<1>(info.param);
-                             std::replace_if(
-                               name.begin(),
-                               name.end(),
-                               [](const unsigned char c) {
-                                 return !std::isalnum(c);
-                               },
-                               '_');
-                             return name;
+                             return test_name(std::get<0>(info.param) + "_on_" +
+                                              std::get<1>(info.param));
                            });
 
 

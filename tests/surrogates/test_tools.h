@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -55,6 +56,20 @@ namespace neuraldeal::tests
   private:
     std::filesystem::path path;
   };
+
+
+
+  /** @p text with nothing in it but letters, digits and underscores. */
+  inline std::string
+  test_name(std::string text)
+  {
+    std::replace_if(
+      text.begin(),
+      text.end(),
+      [](const unsigned char c) { return !std::isalnum(c); },
+      '_');
+    return text;
+  }
 
 
 

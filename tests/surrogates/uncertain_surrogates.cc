@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 
 #include "analytic_family.h"
 #include "simulated_ranks.h"
@@ -32,26 +31,6 @@ namespace
   {
     return rows.select(1, i);
   }
-
-  std::vector<long>
-  numbered(const long n)
-  {
-    std::vector<long> result(n);
-    std::iota(result.begin(), result.end(), 0);
-    return result;
-  }
-
-  void
-  update(Surrogate            &surrogate,
-         const AnalyticFamily &family,
-         const Snapshots      &snapshots)
-  {
-    surrogate.update(surrogate.summarize(snapshots, family.norms(snapshots)),
-                     numbered(snapshots.parameters.size(0)),
-                     true);
-  }
-
-
 
   /** The coarse solution as the map, and any opinion of its error. */
   class CoarseMap : public CorrectedMapSurrogate
@@ -545,15 +524,7 @@ namespace
                            MethodsOfSurrogates,
                            testing::ValuesIn(method_names()),
                            [](const testing::TestParamInfo<std::string> &info) {
-                             auto name = info.param;
-                             std::replace_if(
-                               name.begin(),
-                               name.end(),
-                               [](const unsigned char c) {
-                                 return !std::isalnum(c);
-                               },
-                               '_');
-                             return name;
+                             return test_name(info.param);
                            });
 
 
