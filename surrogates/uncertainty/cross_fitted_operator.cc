@@ -17,31 +17,45 @@ namespace neuraldeal
     constexpr long block_size = 32;
 
     /**
-     * Errors that the second operator learns from, if there are symmetries; of
+     * Errors that are learned from, if there are symmetries; of
      * large fields as many as have this number of values.
      */
     constexpr long n_errors_wanted = 2048, most_values = 100000000;
 
-    /** Samples of a batch for the second operator. */
+    /** Samples of a batch for the small operator. */
     constexpr long variance_batch = 32;
 
     /** How often it sees an error: of few errors it would learn the noise. */
     constexpr long most_variance_epochs = 50;
 
-    /** How far the second operator can go: e⁵ times the variance or less. */
+    /** How far the small operator can go: e⁵ times the variance or less. */
     constexpr double largest_logarithm = 5.;
 
 
 
-    /** The likelihood of errors with mean zero, of the log of their variance.
-     */
-    class VarianceLikelihood : public Loss
+    /** [n] or [n, c] in a shape to go with @p fields, [n, c, …]. */
+    torch::Tensor
+    by_sample(const torch::Tensor &values, const torch::Tensor &fields)
+    {
+      auto shape = values.sizes().vec();
+      shape.resize(fields.dim(), 1);
+      return values.to(fields.options()).reshape(shape);
+    }
+
+
+
+    /** The likelihood of errors with mean zero, of ℓ by what is read. */
+    class ShapeLikelihood : public Loss
     {
     public:
+      /** ℓ, of which the exponential has the mean 1 over the field. */
       static torch::Tensor
-      log_variance(const torch::Tensor &r)
+      log_shape(const torch::Tensor &r)
       {
-        return GaussianLikelihood(largest_logarithm).log_variance(r);
+        const auto s = GaussianLikelihood(largest_logarithm).log_variance(r);
+        const auto level =
+          s.flatten(2).logsumexp(2) - std::log(double(s[0][0].numel()));
+        return s - by_sample(level, s);
       }
 
     private:
@@ -50,9 +64,8 @@ namespace neuraldeal
               const torch::Tensor &target,
               const torch::Tensor &) const override
       {
-        return GaussianLikelihood(largest_logarithm)
-          .value(torch::cat({torch::zeros_like(prediction), prediction}, 1),
-                 target);
+        const auto s = log_shape(prediction);
+        return 0.5 * (s + target.square() * torch::exp(-s)).mean();
       }
     };
 
@@ -90,15 +103,31 @@ namespace neuraldeal
 
 
 
-    /** The mean over all that counts, [n, c, …] → [c]. */
+    /** @p fields that are predicted of @p data, and how they correct it. */
+    OperatorData
+    as_input(const OperatorData &data, const torch::Tensor &fields)
+    {
+      OperatorData result;
+      result.input.fields = fields;
+      result.input.points = data.input.points;
+      if (at_same_points(data.input.fields, fields))
+        result.input.mask = data.input.mask;
+      if (data.prior.defined())
+        result.prior = fields - data.prior;
+      return result;
+    }
+
+
+
+    /** The mean over what counts of every field, [n, c, …] → [n, c]. */
     torch::Tensor
-    channel_mean(const torch::Tensor &fields, const torch::Tensor &counted)
+    field_mean(const torch::Tensor &fields, const torch::Tensor &counted)
     {
       const auto sum = [](const torch::Tensor &values) {
-        return values.to(torch::kFloat64).transpose(0, 1).flatten(1).sum(1);
+        return values.to(torch::kFloat64).flatten(2).sum(2);
       };
-      return (sum(fields * counted) / sum(counted.expand_as(fields)))
-        .clamp_min(1e-300);
+      return sum(fields * counted) /
+             sum(counted.expand_as(fields)).clamp_min(1.);
     }
 
 
@@ -165,6 +194,7 @@ namespace neuraldeal
 
     std::vector<OperatorData> data;
     std::vector<Answer>       answers;
+    std::vector<std::int64_t> fold_of;
     for (long fold = 0; fold < folds; ++fold)
       {
         std::vector<long> seen, unseen;
@@ -200,6 +230,7 @@ namespace neuraldeal
                 }
               answers.push_back(ask(*model, block));
               answers.back().factor = torch::Tensor();
+              fold_of.insert(fold_of.end(), block.size(), fold);
               data.push_back(block);
             }
       }
@@ -229,43 +260,38 @@ namespace neuraldeal
     result.error =
       joined([](const auto &d, const auto &) { return d.target; }) -
       result.answer.mean;
+    result.folds = torch::tensor(fold_of);
     return result;
   }
 
 
 
-  torch::Tensor
-  CrossFittedOperator::part_of_values(const torch::Tensor &fields) const
+  CrossFittedOperator::Shape
+  CrossFittedOperator::shape_of_spread(const OperatorData &data,
+                                       const Answer       &answer) const
   {
-    const double share = model->n_members() == 1 ? 1. : 0.5;
-    return by_channel((share * mean_error).to(fields.options()), fields);
-  }
-
-
-
-  torch::Tensor
-  CrossFittedOperator::part_of_spread(const torch::Tensor &fields) const
-  {
-    return by_channel((mean_error / (2. * mean_spread)).to(fields.options()),
-                      fields);
-  }
-
-
-
-  torch::Tensor
-  CrossFittedOperator::base_variance(const Answer &answer) const
-  {
-    const auto own = part_of_values(answer.mean).expand_as(answer.mean);
-    return answer.spread.defined() ?
-             own + part_of_spread(answer.mean) * answer.spread :
-             own;
+    Shape result;
+    if (!answer.spread.defined())
+      {
+        result.sum = torch::ones_like(answer.mean);
+        result.own = torch::ones({1}, answer.mean.options());
+        return result;
+      }
+    const auto counted = counted_values(*model, data, answer.spread);
+    const auto typical = mean_spread.to(answer.spread.device());
+    const auto own = 1. / (1. + field_mean(answer.spread, counted) / typical);
+    result.own     = by_sample(own, answer.spread);
+    result.common  = by_sample(own / typical, answer.spread);
+    result.sum     = result.own + result.common * answer.spread;
+    return result;
   }
 
 
 
   OperatorData
-  CrossFittedOperator::variance_data(const OperatorData &data,
-                                     const Answer       &answer) const
+  CrossFittedOperator::variance_data(const OperatorData  &data,
+                                     const Answer        &answer,
+                                     const torch::Tensor &w) const
   {
     OperatorData               result;
     std::vector<torch::Tensor> channels = {answer.mean};
@@ -274,14 +300,29 @@ namespace neuraldeal
     if (data.prior.defined())
       channels.push_back(answer.mean - data.prior);
     if (answer.spread.defined())
-      channels.push_back(
-        (base_variance(answer) /
-         by_channel(mean_error.to(answer.mean.options()), answer.mean))
-          .log());
+      channels.push_back(w.log());
     result.input.fields = torch::cat(channels, 1);
     result.input.points = data.input.points;
     result.input.mask   = data.input.mask;
     return result;
+  }
+
+
+
+  torch::Tensor
+  CrossFittedOperator::size_features(const torch::Tensor &of_input,
+                                     const OperatorData  &data,
+                                     const Answer        &answer) const
+  {
+    std::vector<torch::Tensor> result = {
+      of_input, answer_features.of(as_input(data, answer.mean))};
+    if (answer.spread.defined())
+      result.push_back(
+        (field_mean(answer.spread,
+                    counted_values(*model, data, answer.spread)) +
+         1e-6 * mean_spread.to(of_input.device()))
+          .log());
+    return torch::cat(result, 1);
   }
 
 
@@ -314,18 +355,27 @@ namespace neuraldeal
 
     const auto unseen  = cross_fit(task, choices, loss);
     const auto counted = counted_values(*model, unseen.data, unseen.error);
-    mean_error         = channel_mean(unseen.error.square(), counted);
-    mean_spread        = unseen.answer.spread.defined() ?
-                           channel_mean(unseen.answer.spread, counted) :
-                           torch::ones_like(mean_error);
+    const auto squares = field_mean(unseen.error.square(), counted);
+    mean_spread =
+      unseen.answer.spread.defined() ?
+        field_mean(unseen.answer.spread, counted).mean(0).clamp_min(1e-300) :
+        torch::ones_like(squares[0]);
+    answer_features.fit(as_input(task.training, task.training.target));
+    error_size.fit(size_features(range.get_features().of(unseen.data),
+                                 unseen.data,
+                                 unseen.answer),
+                   squares,
+                   unseen.folds);
 
     // Where nothing is to be found out there is nothing to be learned: there
     // errors are as large as expected.
-    Task of_errors;
-    of_errors.training = variance_data(unseen.data, unseen.answer);
+    Task       of_errors;
+    const auto w       = shape_of_spread(unseen.data, unseen.answer).sum;
+    of_errors.training = variance_data(unseen.data, unseen.answer, w);
     of_errors.training.target =
       torch::where(counted.expand_as(unseen.error) > 0.,
-                   unseen.error / base_variance(unseen.answer).sqrt(),
+                   unseen.error /
+                     (by_sample(error_size.left_out_squares(), w) * w).sqrt(),
                    torch::ones_like(unseen.error));
     const auto &fields   = of_errors.training.input.fields;
     of_errors.type       = variance_type(of_errors.training);
@@ -351,7 +401,7 @@ namespace neuraldeal
     options.precision     = task.options.precision;
     variance_model        = train_operator(of_errors,
                                     of_errors.parameters,
-                                    std::make_shared<VarianceLikelihood>(),
+                                    std::make_shared<ShapeLikelihood>(),
                                     task.options.seed);
   }
 
@@ -360,27 +410,25 @@ namespace neuraldeal
   FieldDistribution
   CrossFittedOperator::predict(const OperatorData &data) const
   {
-    const torch::NoGradGuard  no_gradients;
-    const auto                answer  = ask(*model, data);
-    const auto                options = answer.mean.options();
-    std::vector<std::int64_t> by_sample(answer.mean.dim(), 1);
-    by_sample[0] = -1;
-    const auto outside =
-      range.distances(data).clamp_min(1.).square().to(options).reshape(
-        by_sample);
-    const auto growth = outside *
-                        VarianceLikelihood::log_variance(
-                          variance_model->forward(variance_data(data, answer)))
-                          .exp() *
-                        model->unknown().to(options);
+    const torch::NoGradGuard no_gradients;
+    const auto               answer   = ask(*model, data);
+    const auto               of_input = range.get_features().of(data);
+    const auto               squares =
+      error_size.squares(size_features(of_input, data, answer)) *
+      range.distances_of(of_input).clamp_min(1.).square().unsqueeze(1);
+    const auto w = shape_of_spread(data, answer);
+    const auto v =
+      by_sample(squares, answer.mean) *
+      ShapeLikelihood::log_shape(
+        variance_model->forward(variance_data(data, answer, w.sum)))
+        .exp() *
+      model->unknown().to(answer.mean.options());
 
     FieldDistribution result;
     result.mean     = answer.mean;
-    result.variance = growth * part_of_values(answer.mean);
+    result.variance = w.own * v;
     if (answer.factor.defined())
-      result.factor =
-        answer.factor *
-        (growth * part_of_spread(answer.mean)).sqrt().unsqueeze(-1);
+      result.factor = answer.factor * (w.common * v).sqrt().unsqueeze(-1);
     return result;
   }
 
@@ -393,7 +441,8 @@ namespace neuraldeal
     model->save(file);
     variance_model->save(file, "variance");
     range.save(file, "range");
-    file.tensors["uncertainty.mean_error"]  = mean_error.to(torch::kCPU);
+    answer_features.save(file, "answer");
+    error_size.save(file, "error_size");
     file.tensors["uncertainty.mean_spread"] = mean_spread.to(torch::kCPU);
   }
 
@@ -403,16 +452,17 @@ namespace neuraldeal
   CrossFittedOperator::load(const ModelFile &file)
   {
     description_in(file, name);
-    model          = OperatorModel::load(file);
-    variance_model = OperatorModel::load(file, "variance");
-    range          = TrainingRange::load(file, "range");
-    mean_error     = file.tensor("uncertainty.mean_error");
-    mean_spread    = file.tensor("uncertainty.mean_spread");
-    if (mean_error.dim() != 1 ||
-        mean_error.size(0) != model->shape.out_channels ||
-        mean_spread.sizes() != mean_error.sizes())
+    model           = OperatorModel::load(file);
+    variance_model  = OperatorModel::load(file, "variance");
+    range           = TrainingRange::load(file, "range");
+    answer_features = FieldFeatures::load(file, "answer");
+    error_size      = ErrorSize::load(file, "error_size");
+    mean_spread     = file.tensor("uncertainty.mean_spread");
+    if (mean_spread.dim() != 1 ||
+        mean_spread.size(0) != model->shape.out_channels ||
+        error_size.n_channels() != mean_spread.size(0))
       throw FileError(file.filename,
-                      "its mean squares of errors do not fit to its operator");
+                      "the sizes of its errors do not fit to its operator");
     model->eval();
     variance_model->eval();
   }
@@ -433,8 +483,8 @@ namespace neuraldeal
   {
     static const ProbabilisticOperatorRegistry::Registration registration(
       name,
-      "One operator, and a small one for its errors, which has learned from "
-      "those on samples that were left out.",
+      "One operator, and beside it what has learned the size and the places of "
+      "its errors from those on samples that were left out.",
       {{"members",
         8,
         2,

@@ -4,15 +4,17 @@
 #ifndef neuraldeal_surrogates_uncertainty_cross_fitted_operator_h
 #define neuraldeal_surrogates_uncertainty_cross_fitted_operator_h
 
+#include <neuraldeal/surrogates/uncertainty/error_size.h>
 #include <neuraldeal/surrogates/uncertainty/probabilistic_operator.h>
 #include <neuraldeal/surrogates/uncertainty/training_range.h>
 
 namespace neuraldeal
 {
   /**
-   * One operator, and a small one beside it which says how wrong the first is.
-   * The second learns from errors that were really made: the samples are
-   * divided into folds, and what an operator trained on all other folds makes
+   * One operator, and beside it what says how wrong it is: a regression for the
+   * size of its errors, and a small operator for where in the field they are.
+   * These learn from errors that were really made: the samples are divided into
+   * folds, and what an operator trained on all other folds makes
    * of a sample is as wrong as an operator is on what it has not seen (cross
    * fitting: Chernozhukov et al., arXiv:1608.00060, section 1; for variances:
    * Fan and Yao, Biometrika 85, 1998, from residuals).
@@ -20,17 +22,20 @@ namespace neuraldeal
    * The operator has several heads where its type has members with a shared
    * trunk, trained by the energy score as OperatorEnsemble does; its answer is
    * their mean. Their spread s² (squared, at every value) is too small but in
-   * the right places, and grows far from the data. With the mean square m of
-   * the errors of unseen samples and s̄² of the spread, of every channel, the
-   * variance is
-   *   v = w exp ℓ max(1, d)²,  w = m/2 (1 + s²/s̄²),
-   * where ℓ is what the second operator says, having read the input, the
-   * answer and log w, trained by the likelihood of the errors over √w. Nothing
-   * was learned outside of the training range; there the size of the error is
-   * taken for proportional to the distance d of the input (TrainingRange). Of
-   * v, the part with s² is common to all values as the heads' spread is, the
-   * other is each value's own. That the operators of the K folds had fewer
-   * samples is not made up for: their errors are a little larger.
+   * the right places. With its mean square s̄² over unseen samples the variance
+   * of each channel is
+   *   v = e² max(1, d)² w exp ℓ,  w ~ 1 + s²/s̄²,
+   * where w and exp ℓ have the mean 1 over the field. The mean square e² of the
+   * error is what ErrorSize says by the FieldFeatures of input, answer and
+   * correction, and by the logarithm of the spread; it tells hard inputs from
+   * easy ones. ℓ is what the small operator says, having read the input, the
+   * answer and log w, trained by the likelihood of the errors over e √w.
+   * Nothing was learned outside of the training range; there the size of the
+   * error is taken for proportional to the distance d of the input
+   * (TrainingRange). Of v, the part with s² is common to all values as the
+   * heads' spread is, the other is each value's own. That the operators of the
+   * K folds had fewer samples is not made up for: their errors are a little
+   * larger.
    *
    * Costs K + 1 trainings, but an answer no more than that of one operator and
    * the small one.
@@ -43,7 +48,7 @@ namespace neuraldeal
       long   members;
       double diversity; ///< λ of EnsembleLoss
       long   folds;     ///< K
-      long   steps;     ///< of the second operator's training
+      long   steps;     ///< of the small operator's training
     };
 
     explicit CrossFittedOperator(const Parameters &parameters);
@@ -68,7 +73,7 @@ namespace neuraldeal
     register_type();
 
   private:
-    /** What is said without the second operator. */
+    /** What the operator itself says. */
     struct Answer
     {
       torch::Tensor mean;   ///< [n, c, …]
@@ -85,6 +90,7 @@ namespace neuraldeal
       OperatorData  data;
       Answer        answer; ///< without factor
       torch::Tensor error;  ///< [n, c, …]
+      torch::Tensor folds;  ///< which it was left out with, [n] int64
     };
 
     /** Train an operator for every fold and collect its errors. */
@@ -93,28 +99,37 @@ namespace neuraldeal
               const nlohmann::json              &choices,
               const std::shared_ptr<const Loss> &loss) const;
 
-    /** w, [n, c, …] */
-    torch::Tensor
-    base_variance(const Answer &answer) const;
+    /** w in two parts. */
+    struct Shape
+    {
+      torch::Tensor own;    ///< w without s², [n, c, 1, …]
+      torch::Tensor common; ///< what s² is multiplied with, likewise
+      torch::Tensor sum;    ///< w, [n, c, …]
+    };
 
-    /** What the second operator reads. */
+    Shape
+    shape_of_spread(const OperatorData &data, const Answer &answer) const;
+
+    /** What the small operator reads. */
     OperatorData
-    variance_data(const OperatorData &data, const Answer &answer) const;
+    variance_data(const OperatorData  &data,
+                  const Answer        &answer,
+                  const torch::Tensor &w) const;
 
-    /** What w has without s²: m/2, or m with one head; for [n, c, …]. */
+    /** What the size of the error is told by, behind those of the input. */
     torch::Tensor
-    part_of_values(const torch::Tensor &fields) const;
-
-    /** What s² is multiplied with in w: m/(2 s̄²); for [n, c, …]. */
-    torch::Tensor
-    part_of_spread(const torch::Tensor &fields) const;
+    size_features(const torch::Tensor &of_input,
+                  const OperatorData  &data,
+                  const Answer        &answer) const;
 
     const Parameters chosen;
 
     std::shared_ptr<OperatorModel> model, variance_model;
 
-    torch::Tensor mean_error, mean_spread; ///< m and s̄², [c] float64
     TrainingRange range;
+    FieldFeatures answer_features;
+    ErrorSize     error_size;
+    torch::Tensor mean_spread; ///< s̄², [c] float64
   };
 } // namespace neuraldeal
 

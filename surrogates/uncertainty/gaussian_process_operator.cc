@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <neuraldeal/surrogates/pod.h>
 #include <neuraldeal/surrogates/uncertainty/gaussian_process_operator.h>
 

@@ -4,7 +4,7 @@
 #ifndef neuraldeal_surrogates_uncertainty_training_range_h
 #define neuraldeal_surrogates_uncertainty_training_range_h
 
-#include <neuraldeal/surrogates/operators/operator_model.h>
+#include <neuraldeal/surrogates/uncertainty/field_features.h>
 
 namespace neuraldeal
 {
@@ -12,14 +12,9 @@ namespace neuraldeal
    * Where the inputs of a training were, to tell those that are elsewhere: of
    * them a method's opinion of its own error is worth nothing.
    *
-   * Of every channel (of coarse solutions as well) a few features say what kind
-   * of field it is: mean, smallest and largest value, the logarithms of the
-   * deviation and, on grids, of the root mean square differences at distances
-   * of 1, 2, 4, … points (structure functions, which have the spectrum of a
-   * field in them: Monin and Yaglom, Statistical Fluid Mechanics II, 1975,
-   * section 13). The distance of an input is that of Mahalanobis (Proc. Nat.
-   * Inst. Sci. India 2, 1936; for telling what is new: Lee, Lee, Lee and Shin,
-   * arXiv:1807.03888), with the correlations of n training inputs shrunk
+   * The distance of an input is that of its FieldFeatures by Mahalanobis (Proc.
+   * Nat. Inst. Sci. India 2, 1936; for telling what is new: Lee, Lee, Lee and
+   * Shin, arXiv:1807.03888), with the correlations of n training inputs shrunk
    * towards none by the fraction F/(F + n) of F features, and deviations of a
    * hundredth of a channel's root mean square at least, so that a feature that
    * was the same in all of them is not expected to be so to the last digit.
@@ -34,9 +29,6 @@ namespace neuraldeal
   class TrainingRange
   {
   public:
-    /** Features per channel that are no differences. */
-    static constexpr long n_moments = 4;
-
     /** Probability of being called inside for an input of the same kind. */
     static constexpr double confidence = 0.98;
 
@@ -47,6 +39,17 @@ namespace neuraldeal
     /** How far each sample of @p data is, [n] float64 on its device. */
     torch::Tensor
     distances(const OperatorData &data) const;
+
+    /** The same of inputs with these features(), [n, F]. */
+    torch::Tensor
+    distances_of(const torch::Tensor &features) const;
+
+    /** What inputs are told by. */
+    const FieldFeatures &
+    get_features() const
+    {
+      return features;
+    }
 
     /** Put the range into @p file, as @p name. */
     void
@@ -67,15 +70,8 @@ namespace neuraldeal
       torch::Tensor whitening; ///< [F, F], to independent unit deviations
     };
 
-    /** [n, F] float64 */
-    torch::Tensor
-    features(const OperatorData &data) const;
+    FieldFeatures features;
 
-    /** The same of so few samples that copies of them do no harm. */
-    torch::Tensor
-    features_of_few(const OperatorData &data) const;
-
-    torch::Tensor root_mean_square; ///< of every channel, [c] float64
     torch::Tensor center, whitening;
     double        unit = 1.;
   };

@@ -173,7 +173,7 @@ namespace
     ModelFile file;
     method->save(file);
     auto damaged = file;
-    damaged.tensors["uncertainty.mean_error"] =
+    damaged.tensors["uncertainty.mean_spread"] =
       torch::ones({2}, torch::kFloat64);
     EXPECT_THROW(make()->load(damaged), FileError);
     damaged = file;
