@@ -10,9 +10,10 @@
 #include <torch/utils.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iostream>
+
+#include "timing.h"
 
 // How fast a Fourier operator trains and answers: 85² points, width 32, four
 // layers, 12 modes, batches of 20. On the CPU beside the same network of the

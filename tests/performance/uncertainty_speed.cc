@@ -9,8 +9,9 @@
 #include <torch/utils.h>
 
 #include <algorithm>
-#include <chrono>
 #include <iostream>
+
+#include "timing.h"
 
 // What it costs that an operator says how sure it is: a Fourier operator on 64²
 // points, width 32, four layers, 12 modes. Laplace's approximation in closed
