@@ -112,12 +112,12 @@ namespace neuraldeal::performance
                     title = true;
                     fmt::print("\n{}, {} samples\n{:20}", problem, n, "");
                     for (const auto &column : columns)
-                      fmt::print("{:>8}", column.title);
+                      fmt::print(" {:>8}", column.title);
                     fmt::print("\n");
                   }
                 fmt::print("{:20}", method);
                 for (const auto &column : columns)
-                  fmt::print("{:8.{}f}",
+                  fmt::print(" {:8.{}f}",
                              column.factor * sum.at(column.figure) / count,
                              column.digits);
                 fmt::print("\n");
