@@ -15,6 +15,7 @@
 
 #include "elasticity_generator.h"
 #include "fields_program.h"
+#include "sample_writer.h"
 #include "solver_table.h"
 
 namespace

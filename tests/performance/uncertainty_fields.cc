@@ -17,6 +17,7 @@
 #include <string>
 
 #include "fields_program.h"
+#include "sample_writer.h"
 #include "uncertainty_generator.h"
 
 namespace
