@@ -168,6 +168,8 @@ namespace neuraldeal
     result.mean             = distribution.mean;
     result.factor           = distribution.factor;
     result.spread           = distribution.factor.square().sum(-1);
+    result.mean_spread =
+      field_mean(result.spread, counted_values(model, data, result.spread));
     return result;
   }
 
@@ -257,6 +259,8 @@ namespace neuraldeal
       joined([](const auto &, const auto &a) { return a.mean; });
     result.answer.spread =
       joined([](const auto &, const auto &a) { return a.spread; });
+    result.answer.mean_spread =
+      joined([](const auto &, const auto &a) { return a.mean_spread; });
     result.error =
       joined([](const auto &d, const auto &) { return d.target; }) -
       result.answer.mean;
@@ -267,8 +271,7 @@ namespace neuraldeal
 
 
   CrossFittedOperator::Shape
-  CrossFittedOperator::shape_of_spread(const OperatorData &data,
-                                       const Answer       &answer) const
+  CrossFittedOperator::shape_of_spread(const Answer &answer) const
   {
     Shape result;
     if (!answer.spread.defined())
@@ -277,12 +280,11 @@ namespace neuraldeal
         result.own = torch::ones({1}, answer.mean.options());
         return result;
       }
-    const auto counted = counted_values(*model, data, answer.spread);
     const auto typical = mean_spread.to(answer.spread.device());
-    const auto own = 1. / (1. + field_mean(answer.spread, counted) / typical);
-    result.own     = by_sample(own, answer.spread);
-    result.common  = by_sample(own / typical, answer.spread);
-    result.sum     = result.own + result.common * answer.spread;
+    const auto own     = 1. / (1. + answer.mean_spread / typical);
+    result.own         = by_sample(own, answer.spread);
+    result.common      = by_sample(own / typical, answer.spread);
+    result.sum         = result.own + result.common * answer.spread;
     return result;
   }
 
@@ -318,10 +320,7 @@ namespace neuraldeal
       of_input, answer_features.of(as_input(data, answer.mean))};
     if (answer.spread.defined())
       result.push_back(
-        (field_mean(answer.spread,
-                    counted_values(*model, data, answer.spread)) +
-         1e-6 * mean_spread.to(of_input.device()))
-          .log());
+        (answer.mean_spread + 1e-6 * mean_spread.to(of_input.device())).log());
     return torch::cat(result, 1);
   }
 
@@ -356,10 +355,9 @@ namespace neuraldeal
     const auto unseen  = cross_fit(task, choices, loss);
     const auto counted = counted_values(*model, unseen.data, unseen.error);
     const auto squares = field_mean(unseen.error.square(), counted);
-    mean_spread =
-      unseen.answer.spread.defined() ?
-        field_mean(unseen.answer.spread, counted).mean(0).clamp_min(1e-300) :
-        torch::ones_like(squares[0]);
+    mean_spread        = unseen.answer.spread.defined() ?
+                           unseen.answer.mean_spread.mean(0).clamp_min(1e-300) :
+                           torch::ones_like(squares[0]);
     answer_features.fit(as_input(task.training, task.training.target));
     error_size.fit(size_features(range.get_features().of(unseen.data),
                                  unseen.data,
@@ -370,7 +368,7 @@ namespace neuraldeal
     // Where nothing is to be found out there is nothing to be learned: there
     // errors are as large as expected.
     Task       of_errors;
-    const auto w       = shape_of_spread(unseen.data, unseen.answer).sum;
+    const auto w       = shape_of_spread(unseen.answer).sum;
     of_errors.training = variance_data(unseen.data, unseen.answer, w);
     of_errors.training.target =
       torch::where(counted.expand_as(unseen.error) > 0.,
@@ -416,7 +414,7 @@ namespace neuraldeal
     const auto               squares =
       error_size.squares(size_features(of_input, data, answer)) *
       range.distances_of(of_input).clamp_min(1.).square().unsqueeze(1);
-    const auto w = shape_of_spread(data, answer);
+    const auto w = shape_of_spread(answer);
     const auto v =
       by_sample(squares, answer.mean) *
       ShapeLikelihood::log_shape(

@@ -76,8 +76,9 @@ namespace neuraldeal
     /** What the operator itself says. */
     struct Answer
     {
-      torch::Tensor mean;   ///< [n, c, …]
-      torch::Tensor spread; ///< s², [n, c, …], undefined with one head
+      torch::Tensor mean;        ///< [n, c, …]
+      torch::Tensor spread;      ///< s², [n, c, …], undefined with one head
+      torch::Tensor mean_spread; ///< its mean over the field, [n, c] float64
       torch::Tensor factor; ///< of which s² is the diagonal, [n, c, …, members]
     };
 
@@ -108,7 +109,7 @@ namespace neuraldeal
     };
 
     Shape
-    shape_of_spread(const OperatorData &data, const Answer &answer) const;
+    shape_of_spread(const Answer &answer) const;
 
     /** What the small operator reads. */
     OperatorData

@@ -40,7 +40,7 @@ namespace neuraldeal
     torch::Tensor
     distances(const OperatorData &data) const;
 
-    /** The same of inputs with these features(), [n, F]. */
+    /** The same of inputs that have these get_features(), [n, F]. */
     torch::Tensor
     distances_of(const torch::Tensor &features) const;
 

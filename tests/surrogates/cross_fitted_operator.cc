@@ -81,10 +81,14 @@ namespace
                variance = said.pointwise_variance().flatten(1).mean(1);
     const double size = (variance.mean() / square.mean()).sqrt().item<double>(),
                  rank = scores::rank_correlation(variance, square);
+    const double usual = (variance / square).median().sqrt().item<double>();
     RecordProperty("size", std::to_string(size));
+    RecordProperty("usual", std::to_string(usual));
     RecordProperty("rank", std::to_string(rank));
     EXPECT_GT(size, 0.5);
     EXPECT_LT(size, 2.);
+    EXPECT_GT(usual, 0.5);
+    EXPECT_LT(usual, 2.);
     EXPECT_GT(rank, 0.7);
   }
 

@@ -4,9 +4,6 @@
 #include <gtest/gtest.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/uncertainty/error_size.h>
-#include <neuraldeal/surrogates/uncertainty/scores.h>
-
-#include <cmath>
 
 #include "test_tools.h"
 

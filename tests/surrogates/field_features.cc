@@ -7,20 +7,13 @@
 
 #include <cmath>
 
+#include "small_trainings.h"
 #include "test_tools.h"
 
 namespace
 {
   using namespace neuraldeal;
   using namespace neuraldeal::tests;
-
-  OperatorData
-  as_data(const torch::Tensor &values)
-  {
-    OperatorData result;
-    result.input.fields = values;
-    return result;
-  }
 
   FieldFeatures
   features_of(const OperatorData &data)

@@ -6,8 +6,6 @@
 
 #include <neuraldeal/surrogates/covariance_kernel.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -36,13 +34,7 @@ namespace neuraldeal::tests
   inline std::string
   name_of_choice(const testing::TestParamInfo<KernelChoice> &info)
   {
-    std::string name = info.param.first + " " + info.param.second;
-    std::replace_if(
-      name.begin(),
-      name.end(),
-      [](const unsigned char c) { return !std::isalnum(c); },
-      '_');
-    return name;
+    return test_name(info.param.first + " " + info.param.second);
   }
 
   /** On groups of two and three inputs, all lengths different. */

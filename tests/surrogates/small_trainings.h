@@ -10,6 +10,17 @@
 
 namespace neuraldeal::tests
 {
+  /** Inputs alone, [n, c, …]. */
+  inline OperatorData
+  as_data(const torch::Tensor &values)
+  {
+    OperatorData result;
+    result.input.fields = values;
+    return result;
+  }
+
+
+
   /** Parameters of a Fourier neural operator. */
   inline const nlohmann::json small_operator = {{"width", 8},
                                                 {"layers", 2},

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "small_trainings.h"
 #include "test_tools.h"
 
 namespace
@@ -33,14 +34,6 @@ namespace
     const auto xi     = random_normal({2, n, n_modes}, number) * sizes;
     return (torch::mm(xi[0], phases.cos()) + torch::mm(xi[1], phases.sin()))
       .unsqueeze(1);
-  }
-
-  OperatorData
-  as_data(const torch::Tensor &values)
-  {
-    OperatorData result;
-    result.input.fields = values;
-    return result;
   }
 
   TrainingRange
