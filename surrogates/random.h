@@ -30,15 +30,16 @@ namespace neuraldeal
     /** What the numbers are for; each use has a stream of its own. */
     enum class Stream : std::uint32_t
     {
-      design     = 1,
-      queries    = 2,
-      audits     = 3,
-      check      = 4,
-      splitting  = 5,
-      training   = 6,
-      directions = 7,
-      chains     = 8,
-      scores     = 9
+      design      = 1,
+      queries     = 2,
+      audits      = 3,
+      check       = 4,
+      splitting   = 5,
+      training    = 6,
+      directions  = 7,
+      chains      = 8,
+      scores      = 9,
+      acquisition = 10
     };
 
     CounterRandom(const std::uint64_t seed,

@@ -1,0 +1,553 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <fmt/format.h>
+#include <neuraldeal/surrogates/acquisition/acquisition.h>
+#include <neuraldeal/surrogates/acquisition/acquisition_tools.h>
+#include <neuraldeal/surrogates/file_tools.h>
+#include <neuraldeal/surrogates/random.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+#include <set>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    constexpr const char *format = "neural.deal acquisition 1";
+
+    constexpr const char *source_of_candidates = "the candidates";
+
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+
+
+
+    /** @p values in float64 on the CPU; what is undefined stays so. */
+    torch::Tensor
+    as_double(const torch::Tensor &values)
+    {
+      return values.defined() ?
+               values.detach().to(torch::kCPU, torch::kFloat64).contiguous() :
+               values;
+    }
+
+
+
+    std::string
+    shape_of(const torch::Tensor &values)
+    {
+      return c10::str(values.sizes());
+    }
+
+
+
+    /**
+     * @throw InputError unless @p values, where they are known, are n finite
+     * numbers in [@p lower, @p upper], @p lower itself only if @p closed.
+     */
+    void
+    check_numbers(const std::string   &name,
+                  const torch::Tensor &values,
+                  const long           n,
+                  const double         lower,
+                  const double         upper,
+                  const bool           closed,
+                  const std::string   &valid)
+    {
+      if (!values.defined())
+        return;
+      if (values.dim() != 1 || values.size(0) != n)
+        throw InputError(source_of_candidates,
+                         "the shape of " + name,
+                         shape_of(values),
+                         fmt::format("[{}]", n));
+      const double *data = values.data_ptr<double>();
+      for (long i = 0; i < n; ++i)
+        if (!std::isfinite(data[i]) || data[i] < lower || data[i] > upper ||
+            (!closed && data[i] == lower))
+          throw InputError(source_of_candidates,
+                           fmt::format("{} of row {}", name, i),
+                           fmt::format("{}", data[i]),
+                           valid);
+    }
+
+
+
+    void
+    check_features(const std::string   &name,
+                   const torch::Tensor &values,
+                   const long           n_rows,
+                   const long           n_features)
+    {
+      if (!values.defined())
+        return;
+      if (values.dim() != 2 || values.size(1) != n_features ||
+          (n_rows >= 0 && values.size(0) != n_rows))
+        throw InputError(source_of_candidates,
+                         "the shape of " + name,
+                         shape_of(values),
+                         fmt::format("[{}, {}]",
+                                     n_rows >= 0 ? std::to_string(n_rows) : "m",
+                                     n_features));
+      if (!values.isfinite().all().item<bool>())
+        throw InputError(source_of_candidates,
+                         "an entry of " + name,
+                         "no finite number",
+                         "any finite number");
+    }
+
+
+
+    /** In float64 on the CPU. @throw InputError for what cannot be. */
+    Candidates
+    checked(const Candidates &given)
+    {
+      Candidates result      = given;
+      result.features        = as_double(given.features);
+      result.scale           = as_double(given.scale);
+      result.residual        = as_double(given.residual);
+      result.mean            = as_double(given.mean);
+      result.deviation       = as_double(given.deviation);
+      result.cost            = as_double(given.cost);
+      result.feasibility     = as_double(given.feasibility);
+      result.chosen_features = as_double(given.chosen_features);
+
+      const long n = long(given.ids.size());
+      if (std::set<std::uint64_t>(given.ids.begin(), given.ids.end()).size() !=
+          given.ids.size())
+        {
+          auto sorted = given.ids;
+          std::sort(sorted.begin(), sorted.end());
+          throw InputError(source_of_candidates,
+                           "an id of two of them",
+                           std::to_string(
+                             *std::adjacent_find(sorted.begin(), sorted.end())),
+                           "an id that no other candidate has");
+        }
+      const std::string not_negative = "a finite number that is not negative";
+      check_numbers("scale", result.scale, n, 0., infinity, true, not_negative);
+      check_numbers(
+        "residual", result.residual, n, 0., infinity, true, not_negative);
+      check_numbers(
+        "deviation", result.deviation, n, 0., infinity, true, not_negative);
+      check_numbers(
+        "mean", result.mean, n, -infinity, infinity, true, "a finite number");
+      check_numbers(
+        "cost", result.cost, n, 0., infinity, false, "a positive number");
+      check_numbers("feasibility",
+                    result.feasibility,
+                    n,
+                    0.,
+                    1.,
+                    true,
+                    "a number from 0 to 1");
+
+      const long n_features =
+        result.features.defined() && result.features.dim() == 2 ?
+          result.features.size(1) :
+          1;
+      check_features("features", result.features, n, n_features);
+      // (What has no rows may come without columns.)
+      if (result.chosen_features.defined() &&
+          result.chosen_features.size(0) == 0)
+        result.chosen_features = torch::Tensor();
+      if (result.features.defined())
+        check_features("chosen_features",
+                       result.chosen_features,
+                       -1,
+                       n_features);
+
+      if (given.marked.defined())
+        {
+          if (given.marked.dim() != 1 || given.marked.size(0) != n ||
+              given.marked.scalar_type() != torch::kBool)
+            throw InputError(source_of_candidates,
+                             "what is marked",
+                             shape_of(given.marked) + " " +
+                               c10::toString(given.marked.scalar_type()),
+                             fmt::format("[{}] Bool", n));
+          result.marked = given.marked.cpu().contiguous();
+        }
+      return result;
+    }
+
+
+
+    /** The candidates in the given rows, without Candidates::marked. */
+    Candidates
+    rows_of(const Candidates &all, const std::vector<long> &rows)
+    {
+      const auto index =
+        torch::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()),
+                      torch::kInt64);
+      const auto selected = [&](const torch::Tensor &values) {
+        return values.defined() ? values.index_select(0, index) : values;
+      };
+      Candidates result;
+      for (const long row : rows)
+        result.ids.push_back(all.ids[row]);
+      result.features        = selected(all.features);
+      result.scale           = selected(all.scale);
+      result.residual        = selected(all.residual);
+      result.mean            = selected(all.mean);
+      result.deviation       = selected(all.deviation);
+      result.cost            = selected(all.cost);
+      result.feasibility     = selected(all.feasibility);
+      result.chosen_features = all.chosen_features;
+      result.threshold       = all.threshold;
+      return result;
+    }
+  } // namespace
+
+
+
+  RoundRandom::RoundRandom(const std::uint64_t seed, const std::uint64_t round)
+    // 53 random bits for a seed of this round.
+    : seed(std::uint64_t(std::ldexp(
+        CounterRandom(seed, CounterRandom::Stream::acquisition, round)
+          .uniform(),
+        53)))
+  {}
+
+
+
+  double
+  RoundRandom::uniform(const std::uint64_t id) const
+  {
+    return CounterRandom(seed, CounterRandom::Stream::acquisition, id)
+      .uniform();
+  }
+
+
+
+  double
+  RoundRandom::gumbel(const std::uint64_t id) const
+  {
+    return -std::log(-std::log(uniform(id)));
+  }
+
+
+
+  void
+  register_acquisitions()
+  {
+    static const bool once = [] {
+      register_scored_acquisitions();
+      register_distance_acquisitions();
+      return true;
+    }();
+    (void)once;
+  }
+
+
+
+  Acquisition::Acquisition(const std::string    &type,
+                           const nlohmann::json &given,
+                           const std::uint64_t   seed,
+                           const std::string    &source)
+    : type(type)
+    , seed(seed)
+  {
+    register_acquisitions();
+    const auto &entry =
+      AcquisitionRegistry::find(source, "acquisition function", type);
+    parameters = complete_parameters(entry.parameters, given, source);
+    function   = entry.factory(parameters, source);
+  }
+
+
+
+  std::vector<long>
+  Acquisition::choose(const Candidates &given, const long k)
+  {
+    if (k < 0)
+      throw InputError("the program",
+                       "the number of candidates to choose",
+                       std::to_string(k),
+                       "an integer that is not negative");
+    const auto all = checked(given);
+
+    std::set<std::uint64_t> before;
+    for (const auto &decision : made)
+      before.insert(decision.id);
+    std::vector<long> free;
+    for (long row = 0; row < long(all.ids.size()); ++row)
+      if (before.count(all.ids[row]) == 0 &&
+          !(all.marked.defined() && all.marked.data_ptr<bool>()[row]))
+        free.push_back(row);
+    std::sort(free.begin(), free.end(), [&](const long a, const long b) {
+      return all.ids[a] < all.ids[b];
+    });
+
+    const long n = std::min(k, long(free.size()));
+    const auto choices =
+      n > 0 ?
+        function->choose(rows_of(all, free), n, RoundRandom(seed, round)) :
+        std::vector<AcquisitionFunction::Choice>();
+
+    std::vector<long> result;
+    for (const auto &choice : choices)
+      {
+        result.push_back(free[choice.row]);
+        made.push_back({round, all.ids[result.back()], choice.score});
+      }
+    ++round;
+    return result;
+  }
+
+
+
+  nlohmann::json
+  Acquisition::state() const
+  {
+    auto decisions = nlohmann::json::array();
+    for (const auto &decision : made)
+      decisions.push_back({decision.round,
+                           decision.id,
+                           std::isfinite(decision.score) ?
+                             nlohmann::json(decision.score) :
+                             nlohmann::json()});
+    return {{"format", format},
+            {"type", type},
+            {"parameters", parameters},
+            {"seed", seed},
+            {"rounds", round},
+            {"decisions", decisions}};
+  }
+
+
+
+  Acquisition
+  Acquisition::from_state(const nlohmann::json &state,
+                          const std::string    &source)
+  {
+    if (!state.is_object() || state.value("format", nlohmann::json()) != format)
+      throw FileError(source,
+                      std::string("it is no state of an acquisition in the "
+                                  "format '") +
+                        format + "'");
+    const auto entry = [&](const char *name) {
+      const auto found = state.find(name);
+      return found == state.end() ? nlohmann::json() : *found;
+    };
+    const auto damaged = [&](const std::string &name) {
+      return FileError(source, "the entry '" + name + "' is damaged");
+    };
+    for (const char *name : {"seed", "rounds"})
+      if (!entry(name).is_number_unsigned())
+        throw damaged(name);
+    if (!entry("type").is_string())
+      throw damaged("type");
+    if (!entry("parameters").is_object())
+      throw damaged("parameters");
+    if (!entry("decisions").is_array())
+      throw damaged("decisions");
+
+    Acquisition result(entry("type").get<std::string>(),
+                       entry("parameters"),
+                       entry("seed").get<std::uint64_t>(),
+                       source);
+    result.round = entry("rounds").get<std::uint64_t>();
+    std::set<std::uint64_t> before;
+    std::uint64_t           last = 0;
+    for (const auto &decision : entry("decisions"))
+      {
+        if (!decision.is_array() || decision.size() != 3 ||
+            !decision[0].is_number_unsigned() ||
+            !decision[1].is_number_unsigned() ||
+            !(decision[2].is_number() || decision[2].is_null()))
+          throw damaged("decisions");
+        const Decision read = {decision[0].get<std::uint64_t>(),
+                               decision[1].get<std::uint64_t>(),
+                               decision[2].is_null() ?
+                                 -infinity :
+                                 decision[2].get<double>()};
+        if (read.round < last || read.round >= result.round ||
+            !before.insert(read.id).second)
+          throw damaged("decisions");
+        last = read.round;
+        result.made.push_back(read);
+      }
+    return result;
+  }
+
+
+
+  void
+  Acquisition::save(const std::string &filename) const
+  {
+    const std::string temporary = filename + ".tmp";
+    {
+      std::ofstream out(temporary, std::ios::binary);
+      out << state().dump(1) << '\n';
+      if (!out.flush())
+        throw FileError(temporary, "could not be written");
+    }
+    publish_file(temporary, filename);
+  }
+
+
+
+  Acquisition
+  Acquisition::load(const std::string &filename)
+  {
+    std::ifstream in(filename, std::ios::binary);
+    if (!in)
+      throw FileError(filename, "there is no such file, or it is unreadable");
+    const std::string text{std::istreambuf_iterator<char>(in),
+                           std::istreambuf_iterator<char>()};
+    const auto        state = nlohmann::json::parse(text, nullptr, false);
+    if (state.is_discarded())
+      throw FileError(filename, "it is damaged, or no JSON");
+    return from_state(state, filename);
+  }
+
+
+
+  namespace acquisition_tools
+  {
+    ParameterDescription
+    cost_power()
+    {
+      return {"cost power",
+              0.,
+              0.,
+              100.,
+              "The power of the predicted cost that scores are divided by; 0 "
+              "for no influence of it."};
+    }
+
+
+
+    ParameterDescription
+    feature_choice()
+    {
+      return {"features",
+              "standardized",
+              0.,
+              0.,
+              "Whether features are divided by their standard deviations, "
+              "standardized or as given."};
+    }
+
+
+
+    void
+    check_features(const nlohmann::json &parameters, const std::string &source)
+    {
+      check_choice(source,
+                   "features",
+                   parameters["features"],
+                   {"standardized", "as given"});
+    }
+
+
+
+    const torch::Tensor &
+    needed(const torch::Tensor &values,
+           const std::string   &name,
+           const std::string   &type)
+    {
+      if (!values.defined())
+        throw InputError(source_of_candidates,
+                         name,
+                         "missing",
+                         "a tensor with a row for each of them, which '" +
+                           type + "' needs");
+      return values;
+    }
+
+
+
+    torch::Tensor
+    log_weight(const Candidates     &candidates,
+               const nlohmann::json &parameters,
+               const std::string    &type)
+    {
+      auto result =
+        torch::zeros({long(candidates.ids.size())}, torch::kFloat64);
+      if (candidates.feasibility.defined())
+        result = result + candidates.feasibility.log();
+      const double power = parameters["cost power"];
+      if (power > 0.)
+        result =
+          result -
+          power * needed(candidates.cost, "cost", type + "' with a 'cost power")
+                    .log();
+      return result;
+    }
+
+
+
+    Places
+    places(const Candidates     &candidates,
+           const nlohmann::json &parameters,
+           const std::string    &type)
+    {
+      const auto &x      = needed(candidates.features, "features", type);
+      const auto  chosen = candidates.chosen_features.defined() ?
+                             candidates.chosen_features :
+                             torch::zeros({0, x.size(1)}, torch::kFloat64);
+      if (parameters["features"] == "as given")
+        return {x, chosen};
+      const auto all       = torch::cat({x, chosen});
+      const auto deviation = all.std(0, /*unbiased=*/false);
+      // The deviation of equal numbers may be a rounding error.
+      const auto factor =
+        torch::where((std::get<0>(all.max(0)) > std::get<0>(all.min(0))) &
+                       (deviation > 0.),
+                     1. / deviation,
+                     torch::ones_like(deviation));
+      return {x * factor, chosen * factor};
+    }
+
+
+
+    NearestCenter::NearestCenter(const torch::Tensor &points)
+      : squares(points.size(0), infinity)
+      , nearest(points.size(0), -1)
+      , points(points.contiguous())
+    {}
+
+
+
+    void
+    NearestCenter::add(const torch::Tensor &center)
+    {
+      const auto    row = center.contiguous();
+      const double *x = points.data_ptr<double>(), *c = row.data_ptr<double>();
+      const long    n_features = points.size(1);
+      // One sum after the other, so that equal points have equal distances.
+      for (std::size_t i = 0; i < squares.size(); ++i, x += n_features)
+        {
+          double square = 0;
+          for (long f = 0; f < n_features; ++f)
+            square += (x[f] - c[f]) * (x[f] - c[f]);
+          if (square < squares[i])
+            {
+              squares[i] = square;
+              nearest[i] = n_centers;
+            }
+        }
+      ++n_centers;
+    }
+
+
+
+    long
+    largest(const torch::Tensor &values, const std::vector<char> &taken)
+    {
+      const auto    row  = values.contiguous();
+      const double *data = row.data_ptr<double>();
+      long          best = -1;
+      for (long i = 0; i < row.size(0); ++i)
+        if (!taken[i] && (best < 0 || data[i] > data[best]))
+          best = i;
+      return best;
+    }
+  } // namespace acquisition_tools
+} // namespace neuraldeal

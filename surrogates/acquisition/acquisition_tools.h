@@ -1,0 +1,93 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_acquisition_tools_h
+#define neuraldeal_surrogates_acquisition_tools_h
+
+#include <neuraldeal/surrogates/acquisition/acquisition.h>
+
+#include <vector>
+
+/** What methods of acquisition share. */
+namespace neuraldeal::acquisition_tools
+{
+  /** The parameters "cost power" and "features". */
+  ParameterDescription
+  cost_power();
+
+  ParameterDescription
+  feature_choice();
+
+  /** @throw InputError unless the choice is one. */
+  void
+  check_features(const nlohmann::json &parameters, const std::string &source);
+
+  /**
+   * @p values, where they are known.
+   * @throw InputError saying that @p type needs @p name of the candidates.
+   */
+  const torch::Tensor &
+  needed(const torch::Tensor &values,
+         const std::string   &name,
+         const std::string   &type);
+
+  /** log(feasibility/cost^p) of each candidate, [n]. */
+  torch::Tensor
+  log_weight(const Candidates     &candidates,
+             const nlohmann::json &parameters,
+             const std::string    &type);
+
+  /** Features as distances and kernels take them. */
+  struct Places
+  {
+    torch::Tensor candidates; ///< [n, F]
+    torch::Tensor chosen;     ///< [m, F]
+  };
+
+  Places
+  places(const Candidates     &candidates,
+         const nlohmann::json &parameters,
+         const std::string    &type);
+
+  /**
+   * Squared distances to the nearest center, and which it is, as centers come
+   * one by one. The first of equally near ones counts.
+   */
+  class NearestCenter
+  {
+  public:
+    /** @param points [n, F] */
+    explicit NearestCenter(const torch::Tensor &points);
+
+    /** @param center [F] */
+    void
+    add(const torch::Tensor &center);
+
+    std::vector<double> squares; ///< ∞ without a center
+    std::vector<long>   nearest; ///< −1 without a center
+    long                n_centers = 0;
+
+  private:
+    torch::Tensor points;
+  };
+
+  /**
+   * The first of the largest values among those that are not @p taken; there
+   * has to be one.
+   */
+  long
+  largest(const torch::Tensor &values, const std::vector<char> &taken);
+} // namespace neuraldeal::acquisition_tools
+
+namespace neuraldeal
+{
+  /** What register_acquisitions() does for the methods by scores. */
+  void
+  register_scored_acquisitions();
+
+  /** The same for those by distances. */
+  void
+  register_distance_acquisitions();
+} // namespace neuraldeal
+
+#endif
