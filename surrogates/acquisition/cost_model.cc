@@ -158,6 +158,10 @@ namespace neuraldeal
         if (!levels.empty())
           groups.push_back(long(levels.size()));
         kernel.emplace(groups);
+        // Recorded times have noise: the search starts where some of it is.
+        auto start = kernel->hyperparameters();
+        start[-1]  = std::log(0.01);
+        kernel->set_hyperparameters(start);
         if (n >= fewest_for_evidence)
           kernel->maximize_evidence(phi, y);
         kernel->add(phi, y);

@@ -159,6 +159,10 @@ namespace neuraldeal
     y                 = (y - mean).unsqueeze(1);
 
     regression.emplace(CovarianceKernel(std::vector<long>(d, 1), kernel));
+    // Outcomes are mostly noise: the search starts where some of it is.
+    auto start = regression->hyperparameters();
+    start[-1]  = std::log(0.1);
+    regression->set_hyperparameters(start);
     regression->maximize_evidence(places, y);
     regression->add(places, y);
     auto f = torch::empty({n}, torch::kFloat64);
