@@ -189,7 +189,9 @@ namespace neuraldeal
     if (!failure.empty())
       throw std::runtime_error(failure);
 
+    const unsigned int                     n_there = n_samples - missing.size();
     std::vector<std::vector<unsigned int>> batches;
+    std::vector<unsigned int> n_before(1, n_there); // those of each batch
     for (const auto id : missing)
       {
         if (batches.empty() ||
@@ -197,10 +199,11 @@ namespace neuraldeal
           batches.emplace_back();
         batches.back().push_back(id);
       }
+    for (const auto &batch : batches)
+      n_before.push_back(n_before.back() + batch.size());
 
     const SnapshotWriter writer(data.folder, layout, problem, data.provenance);
-    const unsigned int   n_there = n_samples - missing.size();
-    unsigned int         solves  = 0;
+    unsigned int         solves = 0;
     std::string          last_reason;
     Progress             progress("full solves", n_samples, groups.is_root());
     groups.distribute(
@@ -222,12 +225,8 @@ namespace neuraldeal
         check_failures(failures, last_reason);
       },
       [&](const unsigned int handed_out) {
-        if (batches.empty())
-          return;
-        unsigned int n_done = n_there;
-        for (unsigned int batch = 0; batch < handed_out; ++batch)
-          n_done += batches[batch].size();
-        progress.update(n_done);
+        if (!batches.empty())
+          progress.update(n_before[handed_out]);
       });
 
     groups.on_root([&]() {

@@ -8,13 +8,19 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <neuraldeal/coupling/mpi_tools.h>
+#include <neuraldeal/coupling/task_server.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
 #include <memory>
+#include <new>
+#include <numeric>
 #include <sstream>
 #include <thread>
 
@@ -122,8 +128,10 @@ namespace neuraldeal
 
   ProcessGroups::ProcessGroups(const MPI_Comm     world,
                                const unsigned int group_size,
-                               const std::string &source)
+                               const std::string &source,
+                               const HandOut      hand_out)
     : world(world)
+    , way(hand_out)
   {
     const unsigned int size = dealii::Utilities::MPI::n_mpi_processes(world);
     if (group_size == 0 || size % group_size != 0)
@@ -133,6 +141,35 @@ namespace neuraldeal
                        "a divisor of the number of ranks, which is " +
                          std::to_string(size));
     const int rank = dealii::Utilities::MPI::this_mpi_process(world);
+
+    MPI_Comm host = MPI_COMM_NULL;
+    MPI_Comm_split_type(
+      world, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host);
+    const unsigned int size_here =
+      dealii::Utilities::MPI::n_mpi_processes(host);
+    MPI_Comm_free(&host);
+    const bool one_host = dealii::Utilities::MPI::min(size_here, world) == size;
+
+    // One group takes the tasks in their order, and has nobody to ask.
+    if (way == HandOut::automatic)
+      way = (group_size == size) ? HandOut::fixed :
+            one_host             ? HandOut::shared_memory :
+                                   HandOut::messages;
+    bool possible = (way != HandOut::shared_memory || one_host);
+    if (way == HandOut::messages)
+      {
+        server   = std::make_unique<TaskServer>(world, rank % group_size == 0);
+        possible = server->is_reachable();
+        if (!possible)
+          server.reset();
+      }
+    if (!possible && hand_out != HandOut::automatic)
+      throw InputError(source,
+                       "the way to hand out tasks",
+                       way == HandOut::messages ? "messages" : "shared memory",
+                       "another one: not all ranks can reach the first");
+    if (!possible)
+      way = HandOut::fixed;
     MPI_Comm_split(world, rank / group_size, rank, &group_communicator);
   }
 
@@ -170,63 +207,151 @@ namespace neuraldeal
 
 
 
+  namespace
+  {
+    /**
+     * A 64-bit word that all ranks of one host add to. Atomic operations on
+     * memory, as MPI_Fetch_and_op is there as well, without its locks; those
+     * of C++ are between processes too where they need no lock
+     * ([atomics.lockfree]).
+     */
+    class SharedWord
+    {
+    public:
+      using Word = std::atomic<std::uint64_t>;
+      static_assert(Word::is_always_lock_free);
+
+      explicit SharedWord(const MPI_Comm world)
+      {
+        const bool root = dealii::Utilities::MPI::this_mpi_process(world) == 0;
+        void      *own  = nullptr;
+        MPI_Win_allocate_shared(
+          root ? sizeof(Word) : 0, 1, MPI_INFO_NULL, world, &own, &window);
+        MPI_Win_lock_all(MPI_MODE_NOCHECK, window);
+        MPI_Aint size  = 0;
+        int      unit  = 0;
+        void    *place = nullptr;
+        MPI_Win_shared_query(window, 0, &size, &unit, &place);
+        word = root ? new (place) Word(0) : static_cast<Word *>(place);
+        MPI_Win_sync(window);
+        MPI_Barrier(world);
+        MPI_Win_sync(window);
+      }
+
+      /** Collective. */
+      ~SharedWord()
+      {
+        MPI_Win_unlock_all(window);
+        MPI_Win_free(&window);
+      }
+
+      SharedWord(const SharedWord &) = delete;
+
+      std::uint64_t
+      fetch_and_add(const std::uint64_t amount)
+      {
+        return word->fetch_add(amount);
+      }
+
+    private:
+      MPI_Win window;
+      Word   *word;
+    };
+
+
+
+    /** The tasks in the order in which they are handed out; on all ranks. */
+    std::vector<unsigned int>
+    longest_first(const std::vector<double> &costs, const MPI_Comm world)
+    {
+      std::vector<unsigned int> order(costs.size());
+      std::iota(order.begin(), order.end(), 0);
+      const auto cost = [&](const unsigned int task) {
+        return std::isnan(costs[task]) ?
+                 std::numeric_limits<double>::infinity() :
+                 costs[task];
+      };
+      if (dealii::Utilities::MPI::this_mpi_process(world) == 0)
+        std::stable_sort(order.begin(),
+                         order.end(),
+                         [&](const unsigned int a, const unsigned int b) {
+                           return cost(a) > cost(b);
+                         });
+      MPI_Bcast(order.data(), order.size(), MPI_UNSIGNED, 0, world);
+      return order;
+    }
+  } // namespace
+
+
+
   void
   ProcessGroups::distribute(
     const unsigned int                             n_tasks,
     const std::function<void(const unsigned int)> &work,
-    const std::function<void(const unsigned int)> &report) const
+    const std::function<void(const unsigned int)> &report,
+    const std::vector<double>                     &costs) const
   {
-    // The counter of tasks handed out, and the number of failed groups.
-    unsigned int *counter = nullptr;
-    MPI_Win       window;
-    MPI_Win_allocate(is_root() ? 2 * sizeof(unsigned int) : 0,
-                     sizeof(unsigned int),
-                     MPI_INFO_NULL,
-                     world,
-                     &counter,
-                     &window);
-    MPI_Win_lock_all(0, window);
-    if (is_root())
-      {
-        counter[0] = counter[1] = 0;
-        MPI_Win_sync(window);
-      }
-    MPI_Barrier(world);
+    Assert(costs.empty() || costs.size() == n_tasks,
+           dealii::ExcDimensionMismatch(costs.size(), n_tasks));
+    const auto order =
+      costs.empty() ? std::vector<unsigned int>() : longest_first(costs, world);
 
-    const auto fetch_and_add = [&](const unsigned int amount,
-                                   const unsigned int place) {
-      unsigned int value = 0;
-      MPI_Fetch_and_op(
-        &amount, &value, MPI_UNSIGNED, 0, place, MPI_SUM, window);
-      MPI_Win_flush(0, window);
-      return value;
+    // One word says all, so that a task costs one request: how many tasks
+    // have been handed out, and, in the high bits, how many groups failed.
+    constexpr std::uint64_t     one_failure = std::uint64_t(1) << 40;
+    std::unique_ptr<SharedWord> word;
+    if (way == HandOut::shared_memory)
+      word = std::make_unique<SharedWord>(world);
+    ++round;
+
+    const unsigned int group_size =
+      dealii::Utilities::MPI::n_mpi_processes(group_communicator);
+    const unsigned int step = n_groups();
+    std::uint64_t      my_turn =
+      dealii::Utilities::MPI::this_mpi_process(world) / group_size;
+
+    const auto fetch_and_add = [&](const std::uint64_t amount) {
+      return word ? word->fetch_and_add(amount) :
+                    server->fetch_and_add(round, amount);
+    };
+    const auto next = [&]() -> unsigned int {
+      std::uint64_t place = my_turn;
+      if (way == HandOut::fixed)
+        my_turn += step;
+      else
+        {
+          place = n_tasks;
+          if (is_group_root())
+            place = std::min<std::uint64_t>(n_tasks, fetch_and_add(1));
+          // Nothing new is begun once a group has failed: then the word is
+          // larger than any number of tasks.
+          if (group_size > 1)
+            MPI_Bcast(&place, 1, MPI_UINT64_T, 0, group_communicator);
+        }
+      return std::min<std::uint64_t>(n_tasks, place);
     };
 
     std::string failure;
     while (true)
       {
-        // Nothing new is begun once a group has failed.
-        unsigned int task = n_tasks;
-        if (is_group_root() && fetch_and_add(0, 1) == 0)
-          task = fetch_and_add(1, 0);
-        MPI_Bcast(&task, 1, MPI_UNSIGNED, 0, group_communicator);
-        if (task >= n_tasks)
+        const unsigned int place = next();
+        if (place >= n_tasks)
           break;
         if (report && is_root())
-          report(task);
-        failure = try_on_group([&]() { work(task); });
+          report(place);
+        failure =
+          try_on_group([&]() { work(order.empty() ? place : order[place]); });
         if (!failure.empty())
           {
-            if (is_group_root())
-              fetch_and_add(1, 1);
+            if (way != HandOut::fixed && is_group_root())
+              fetch_and_add(one_failure);
             break;
           }
       }
-    MPI_Win_unlock_all(window);
-    MPI_Barrier(world);
-    MPI_Win_free(&window);
 
+    // All ranks meet here.
     const auto message = first_message(failure, world);
+    word.reset();
     if (!message.empty())
       throw std::runtime_error(message);
     if (report && is_root())
@@ -312,6 +437,8 @@ namespace neuraldeal
     int rank = 0, size = 0;
     MPI_Comm_rank(communicator, &rank);
     MPI_Comm_size(communicator, &size);
+    if (size == 1)
+      return message;
     const int mine  = message.empty() ? size : rank;
     int       first = size;
     MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, communicator);

@@ -8,12 +8,16 @@
 #include <neuraldeal/coupling/torch_interface.h>
 #include <neuraldeal/surrogates/communicator.h>
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace neuraldeal
 {
+  class TaskServer;
+
   /**
    * The processes of @p communicator as the surrogates room sees them. Sums
    * are MPI_Allreduce, those that are started MPI_Iallreduce; on more than two
@@ -31,13 +35,25 @@ namespace neuraldeal
   class ProcessGroups
   {
   public:
+    /** How groups agree on who does which task; see distribute(). */
+    enum class HandOut
+    {
+      automatic,     ///< the first of those below that all ranks can use
+      shared_memory, ///< a counter in memory; all ranks on one host
+      messages,      ///< a counter served by a thread of rank 0: TaskServer
+      fixed          ///< none: dealt out in turns, however long they take
+    };
+
     /**
      * @param group_size ranks in a group; has to divide the number of ranks.
-     * @throw InputError otherwise; @p source names the parameter file.
+     * @param hand_out what distribute() does; for tests and benchmarks.
+     * @throw InputError where @p group_size does not divide or @p hand_out
+     * cannot be had; @p source names the parameter file.
      */
     ProcessGroups(const MPI_Comm     world,
                   const unsigned int group_size,
-                  const std::string &source);
+                  const std::string &source,
+                  const HandOut      hand_out = HandOut::automatic);
 
     ~ProcessGroups();
 
@@ -66,20 +82,42 @@ namespace neuraldeal
     bool
     is_root() const;
 
+    /** What distribute() does, the same on all ranks; never automatic. */
+    HandOut
+    hand_out() const
+    {
+      return way;
+    }
+
     /**
      * Hand out the tasks 0, …, @p n_tasks − 1 to the groups, each as soon as
-     * it is free, by an atomic counter in the memory of rank 0 (one-sided
-     * MPI: no rank is a master). @p work is called on all ranks of a group.
-     * The first exception of a task is thrown again on all ranks of the
-     * world once every group has finished what it had begun.
+     * it is free. @p work is called on all ranks of a group. The first
+     * exception of a task is thrown again on all ranks of the world once every
+     * group has finished what it had begun. Collective.
      *
-     * @param report called with the number of tasks handed out so far.
+     * No rank is a master, and none waits for rank 0 to come out of a task:
+     * on one host groups share an atomic counter in memory, on several a
+     * thread of rank 0 keeps it, see TaskServer. Where a rank cannot reach
+     * that one (no IPv4, or a firewall between the hosts) the tasks are dealt
+     * out in turns instead: then no group does more of them because it is
+     * free, and a failure ends the group that meets it, not the others.
+     *
+     * @param report called with the number of tasks handed out so far (where
+     * they are dealt out in turns: of those that would be, were all equal).
+     * @param costs what the tasks are expected to cost, in any unit, @p n_tasks
+     * numbers or none, as many on all ranks. The longest are handed out first
+     * (those of the same cost in their order, those of unknown cost, NaN,
+     * before all), so that with m groups the last one ends within 4/3 − 1/(3m)
+     * of the best schedule, were the costs true (R. L. Graham, Bounds on
+     * multiprocessing timing anomalies, SIAM J. Appl. Math. 17 (1969),
+     * theorem 3). The costs of rank 0 count, so that measured ones may differ
+     * between ranks. What a task does must not depend on the order.
      */
     void
-    distribute(
-      const unsigned int                             n_tasks,
-      const std::function<void(const unsigned int)> &work,
-      const std::function<void(const unsigned int)> &report = {}) const;
+    distribute(const unsigned int                             n_tasks,
+               const std::function<void(const unsigned int)> &work,
+               const std::function<void(const unsigned int)> &report = {},
+               const std::vector<double>                     &costs = {}) const;
 
     /**
      * Call @p work, which may throw on some ranks of the group only.
@@ -97,7 +135,12 @@ namespace neuraldeal
     on_root(const std::function<void()> &work) const;
 
   private:
-    MPI_Comm group_communicator;
+    MPI_Comm                    group_communicator;
+    HandOut                     way;
+    std::unique_ptr<TaskServer> server;
+
+    /** How often distribute() has been called. */
+    mutable std::uint32_t round = 0;
   };
 
   /**

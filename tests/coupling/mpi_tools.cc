@@ -5,8 +5,11 @@
 #include <neuraldeal/coupling/mpi_tools.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -30,6 +33,17 @@ namespace
                       [&](const unsigned int task) { tasks.push_back(task); });
     return tasks;
   }
+
+  using HandOut = ProcessGroups::HandOut;
+
+  constexpr HandOut all_ways[] = {HandOut::automatic,
+                                  HandOut::shared_memory,
+                                  HandOut::messages,
+                                  HandOut::fixed};
+
+  /** Those where who is free gets the next one. */
+  constexpr HandOut dynamic_ways[] = {HandOut::shared_memory,
+                                      HandOut::messages};
 
   /** How many groups have done each task. */
   std::vector<unsigned int>
@@ -90,21 +104,37 @@ TEST(ProcessGroups, RefuseASizeThatDoesNotDivide)
 
 
 
+TEST(ProcessGroups, ChooseHowToHandOut)
+{
+  for (const auto size : group_sizes())
+    for (const auto way : all_ways)
+      {
+        const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm", way);
+        const auto          expected = (way != HandOut::automatic) ? way :
+                                       (size == n_ranks()) ? HandOut::fixed :
+                                                             HandOut::shared_memory;
+        EXPECT_EQ(groups.hand_out(), expected);
+      }
+}
+
+
+
 TEST(ProcessGroups, DoEveryTaskOnce)
 {
   for (const auto size : group_sizes())
-    {
-      const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm");
-      for (const unsigned int n_tasks : {0u, 1u, 2u, 100u})
-        {
-          const auto tasks = tasks_of_this_rank(groups, n_tasks);
-          EXPECT_EQ(count(groups, tasks, n_tasks),
-                    std::vector<unsigned int>(n_tasks, 1));
-          // The whole group does the same, in the order of the tasks.
-          EXPECT_TRUE(same_on_all_ranks(tasks, groups.group()));
-          EXPECT_TRUE(std::is_sorted(tasks.begin(), tasks.end()));
-        }
-    }
+    for (const auto way : all_ways)
+      {
+        const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm", way);
+        for (const unsigned int n_tasks : {0u, 1u, 2u, 100u})
+          {
+            const auto tasks = tasks_of_this_rank(groups, n_tasks);
+            EXPECT_EQ(count(groups, tasks, n_tasks),
+                      std::vector<unsigned int>(n_tasks, 1));
+            // The whole group does the same, in the order of the tasks.
+            EXPECT_TRUE(same_on_all_ranks(tasks, groups.group()));
+            EXPECT_TRUE(std::is_sorted(tasks.begin(), tasks.end()));
+          }
+      }
 }
 
 
@@ -112,19 +142,130 @@ TEST(ProcessGroups, DoEveryTaskOnce)
 TEST(ProcessGroups, HandOutTasksToWhoIsFree)
 {
   // One group takes long over its first task: the others do the rest.
-  const ProcessGroups       groups(MPI_COMM_WORLD, 1, "test.prm");
-  std::vector<unsigned int> tasks;
-  groups.distribute(30, [&](const unsigned int task) {
-    tasks.push_back(task);
-    const bool slow = (task == 0);
-    std::this_thread::sleep_for(std::chrono::milliseconds(slow ? 1000 : 2));
-  });
-  EXPECT_EQ(count(groups, tasks, 30), std::vector<unsigned int>(30, 1));
-  const bool had_the_slow_one = !tasks.empty() && tasks[0] == 0;
-  if (n_ranks() > 1 && had_the_slow_one)
+  for (const auto way : dynamic_ways)
     {
-      EXPECT_LT(tasks.size(), 10u);
+      const ProcessGroups       groups(MPI_COMM_WORLD, 1, "test.prm", way);
+      std::vector<unsigned int> tasks;
+      groups.distribute(30, [&](const unsigned int task) {
+        tasks.push_back(task);
+        const bool slow = (task == 0);
+        std::this_thread::sleep_for(std::chrono::milliseconds(slow ? 1000 : 2));
+      });
+      EXPECT_EQ(count(groups, tasks, 30), std::vector<unsigned int>(30, 1));
+      const bool had_the_slow_one = !tasks.empty() && tasks[0] == 0;
+      if (n_ranks() > 1 && had_the_slow_one)
+        {
+          EXPECT_LT(tasks.size(), 10u);
+        }
     }
+}
+
+
+
+TEST(ProcessGroups, HandOutWhileTheFirstRankIsInATask)
+{
+  // Rank 0 calls nothing of MPI in its task, which ends when all others are
+  // done.
+  if (n_ranks() == 1)
+    return;
+  for (const auto way : dynamic_ways)
+    {
+      const ScratchFolder       folder;
+      const ProcessGroups       groups(MPI_COMM_WORLD, 1, "test.prm", way);
+      const unsigned int        n_tasks = 50;
+      std::vector<unsigned int> tasks;
+      bool                      all_there = true;
+      groups.distribute(n_tasks, [&](const unsigned int task) {
+        tasks.push_back(task);
+        if (rank() > 0)
+          {
+            // None before the first rank has its task.
+            while (!std::filesystem::exists(folder / "0"))
+              std::this_thread::yield();
+            std::ofstream(folder / ("done" + std::to_string(task)));
+            return;
+          }
+        std::ofstream(folder / "0");
+        const auto end =
+          std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (files_in(folder.path).size() < n_tasks && all_there)
+          {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            all_there = (std::chrono::steady_clock::now() < end);
+          }
+      });
+      EXPECT_TRUE(all_there);
+      EXPECT_EQ(count(groups, tasks, n_tasks),
+                std::vector<unsigned int>(n_tasks, 1));
+      if (rank() == 0)
+        {
+          EXPECT_EQ(tasks.size(), 1u);
+        }
+    }
+}
+
+
+
+TEST(ProcessGroups, DealTasksOutInTurns)
+{
+  for (const auto size : group_sizes())
+    {
+      const ProcessGroups       groups(MPI_COMM_WORLD,
+                                 size,
+                                 "test.prm",
+                                 HandOut::fixed);
+      std::vector<unsigned int> expected;
+      for (unsigned int i = rank() / size; i < 20; i += groups.n_groups())
+        expected.push_back(i);
+      EXPECT_EQ(tasks_of_this_rank(groups, 20), expected);
+    }
+}
+
+
+
+TEST(ProcessGroups, BeginWithTheLongestTasks)
+{
+  const double              unknown = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double> costs   = {1., 3., 2., unknown, 3., 0.5, 100., 2.};
+  const std::vector<unsigned int> order = {3, 6, 1, 4, 2, 7, 0, 5};
+  for (const auto size : group_sizes())
+    for (const auto way : all_ways)
+      {
+        const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm", way);
+        // Where ranks do not agree, the first one's count.
+        auto mine = costs;
+        if (rank() > 0)
+          std::reverse(mine.begin(), mine.end());
+        std::vector<unsigned int> tasks, reports;
+        groups.distribute(
+          8,
+          [&](const unsigned int task) {
+            tasks.push_back(task);
+            // So that others have a turn.
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          },
+          [&](const unsigned int n) { reports.push_back(n); },
+          mine);
+        EXPECT_EQ(count(groups, tasks, 8), std::vector<unsigned int>(8, 1));
+        EXPECT_TRUE(same_on_all_ranks(tasks, groups.group()));
+        std::vector<unsigned int> places;
+        for (const auto task : tasks)
+          places.push_back(std::find(order.begin(), order.end(), task) -
+                           order.begin());
+        EXPECT_TRUE(std::is_sorted(places.begin(), places.end()));
+        EXPECT_TRUE(std::is_sorted(reports.begin(), reports.end()));
+        if (groups.n_groups() == 1)
+          {
+            EXPECT_EQ(tasks, order);
+          }
+        for (unsigned int i = 0; way == HandOut::fixed && i < places.size();
+             ++i)
+          EXPECT_EQ(places[i], rank() / size + i * groups.n_groups());
+      }
+
+  // Nothing to sort.
+  const ProcessGroups groups(MPI_COMM_WORLD, 1, "test.prm");
+  groups.distribute(0, [](const unsigned int) { FAIL(); }, {}, {});
 }
 
 
@@ -152,37 +293,66 @@ TEST(ProcessGroups, ReportHowFarTheyAre)
 
 TEST(ProcessGroups, TellAllRanksWhatHasFailedOnOne)
 {
-  const unsigned int n_tasks = 2000;
+  const unsigned int n_tasks = 1000;
+  for (const auto size : group_sizes())
+    for (const auto way : dynamic_ways)
+      {
+        const ProcessGroups       groups(MPI_COMM_WORLD, size, "test.prm", way);
+        std::vector<unsigned int> tasks;
+        const auto                message = message_of([&]() {
+          groups.distribute(n_tasks, [&](const unsigned int task) {
+            tasks.push_back(task);
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            // On the last rank of the group that happens to have the task.
+            if (task == 5 && rank(groups.group()) + 1 == size)
+              throw std::runtime_error("task five is impossible");
+          });
+        });
+        EXPECT_EQ(message, "task five is impossible");
+
+        const auto times = count(groups, tasks, n_tasks);
+        EXPECT_LE(*std::max_element(times.begin(), times.end()), 1u);
+        // Those handed out before were done, the failing group began none
+        // after, and the others have noticed long before the end.
+        for (unsigned int task = 0; task <= 5; ++task)
+          EXPECT_EQ(times[task], 1u);
+        if (std::find(tasks.begin(), tasks.end(), 5u) != tasks.end())
+          {
+            EXPECT_EQ(tasks.back(), 5u);
+          }
+        EXPECT_LT(std::accumulate(times.begin(), times.end(), 0u), n_tasks / 2);
+
+        // The groups are as good as new.
+        EXPECT_EQ(count(groups, tasks_of_this_rank(groups, 20), 20),
+                  std::vector<unsigned int>(20, 1));
+      }
+}
+
+
+
+TEST(ProcessGroups, TellAllRanksWhatHasFailedInTurns)
+{
+  // Nobody is told before the end: the other groups do all of theirs.
   for (const auto size : group_sizes())
     {
-      const ProcessGroups       groups(MPI_COMM_WORLD, size, "test.prm");
+      const ProcessGroups       groups(MPI_COMM_WORLD,
+                                 size,
+                                 "test.prm",
+                                 HandOut::fixed);
+      const unsigned int        n_groups = groups.n_groups();
       std::vector<unsigned int> tasks;
       const auto                message = message_of([&]() {
-        groups.distribute(n_tasks, [&](const unsigned int task) {
+        groups.distribute(30, [&](const unsigned int task) {
           tasks.push_back(task);
-          std::this_thread::sleep_for(std::chrono::milliseconds(1));
-          // On the last rank of the group that happens to have the task.
-          if (task == 5 && rank(groups.group()) + 1 == size)
-            throw std::runtime_error("task five is impossible");
+          if (task == n_groups && rank(groups.group()) + 1 == size)
+            throw std::runtime_error("impossible");
         });
       });
-      EXPECT_EQ(message, "task five is impossible");
-
-      const auto times = count(groups, tasks, n_tasks);
-      EXPECT_LE(*std::max_element(times.begin(), times.end()), 1u);
-      // Those handed out before were done, the failing group began none
-      // after, and the others have noticed long before the end.
-      for (unsigned int task = 0; task <= 5; ++task)
-        EXPECT_EQ(times[task], 1u);
-      if (std::find(tasks.begin(), tasks.end(), 5u) != tasks.end())
-        {
-          EXPECT_EQ(tasks.back(), 5u);
-        }
-      EXPECT_LT(std::accumulate(times.begin(), times.end(), 0u), n_tasks / 2);
-
-      // The groups are as good as new.
-      EXPECT_EQ(count(groups, tasks_of_this_rank(groups, 20), 20),
-                std::vector<unsigned int>(20, 1));
+      EXPECT_EQ(message, "impossible");
+      const auto times = count(groups, tasks, 30);
+      for (unsigned int task = 0; task < 30; ++task)
+        EXPECT_EQ(times[task],
+                  task % n_groups > 0 || task <= n_groups ? 1u : 0u);
     }
 }
 
@@ -191,16 +361,17 @@ TEST(ProcessGroups, TellAllRanksWhatHasFailedOnOne)
 TEST(ProcessGroups, FailTogetherWhereAllFail)
 {
   for (const auto size : group_sizes())
-    {
-      const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm");
-      const auto          message = message_of([&]() {
-        groups.distribute(50, [&](const unsigned int) {
-          throw InputError("test.prm", "Width", "-1", "a positive number");
+    for (const auto way : all_ways)
+      {
+        const ProcessGroups groups(MPI_COMM_WORLD, size, "test.prm", way);
+        const auto          message = message_of([&]() {
+          groups.distribute(50, [&](const unsigned int) {
+            throw InputError("test.prm", "Width", "-1", "a positive number");
+          });
         });
-      });
-      EXPECT_EQ(message,
-                "test.prm: Width is '-1'; valid is a positive number.");
-    }
+        EXPECT_EQ(message,
+                  "test.prm: Width is '-1'; valid is a positive number.");
+      }
 }
 
 
