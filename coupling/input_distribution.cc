@@ -2,26 +2,55 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <fmt/format.h>
+#include <neuraldeal/coupling/design.h>
 #include <neuraldeal/coupling/input_distribution.h>
-#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/coupling/torch_interface.h>
 #include <neuraldeal/surrogates/file_tools.h>
-
-#include <cmath>
-#include <limits>
 
 namespace neuraldeal
 {
   void
+  InputDistribution::add(const std::string    &name,
+                         const std::string    &type,
+                         const nlohmann::json &parameters,
+                         const std::string    &unit)
+  {
+    register_distributions();
+    const std::string source = "the distribution of " + name;
+    const auto &entry = DistributionRegistry::find(source, "its type", type);
+    append(name,
+           type,
+           complete_parameters(entry.parameters, parameters, source),
+           unit);
+  }
+
+
+
+  void
+  InputDistribution::append(const std::string    &name,
+                            const std::string    &type,
+                            const nlohmann::json &parameters,
+                            const std::string    &unit)
+  {
+    register_distributions();
+    const std::string source = "the distribution of " + name;
+    entries.push_back({name,
+                       type,
+                       parameters,
+                       unit,
+                       DistributionRegistry::find(source, "its type", type)
+                         .factory(parameters, source)});
+  }
+
+
+
+  void
   InputDistribution::add_uniform(const std::string &name,
                                  const double       lower,
-                                 const double       upper)
+                                 const double       upper,
+                                 const std::string &unit)
   {
-    if (!(lower < upper && std::isfinite(lower) && std::isfinite(upper)))
-      throw InputError("the distribution of " + name,
-                       "its interval",
-                       fmt::format("[{}, {}]", lower, upper),
-                       "one of two finite numbers, the lower one first");
-    entries.push_back({name, Kind::uniform, lower, upper});
+    append(name, "uniform", {{"lower", lower}, {"upper", upper}}, unit);
   }
 
 
@@ -29,14 +58,10 @@ namespace neuraldeal
   void
   InputDistribution::add_log_uniform(const std::string &name,
                                      const double       lower,
-                                     const double       upper)
+                                     const double       upper,
+                                     const std::string &unit)
   {
-    if (!(lower > 0. && lower < upper && std::isfinite(upper)))
-      throw InputError("the distribution of " + name,
-                       "its interval",
-                       fmt::format("[{}, {}]", lower, upper),
-                       "one of two positive numbers, the lower one first");
-    entries.push_back({name, Kind::log_uniform, lower, upper});
+    append(name, "log-uniform", {{"lower", lower}, {"upper", upper}}, unit);
   }
 
 
@@ -44,19 +69,25 @@ namespace neuraldeal
   void
   InputDistribution::add_normal(const std::string &name,
                                 const double       mean,
-                                const double       standard_deviation)
+                                const double       standard_deviation,
+                                const std::string &unit)
   {
-    if (!std::isfinite(mean))
-      throw InputError("the distribution of " + name,
-                       "its mean",
-                       fmt::format("{}", mean),
-                       "a finite number");
-    if (!(standard_deviation > 0. && std::isfinite(standard_deviation)))
-      throw InputError("the distribution of " + name,
-                       "its standard deviation",
-                       fmt::format("{}", standard_deviation),
-                       "a finite positive number");
-    entries.push_back({name, Kind::normal, mean, standard_deviation});
+    append(name,
+           "normal",
+           {{"mean", mean}, {"standard deviation", standard_deviation}},
+           unit);
+  }
+
+
+
+  std::vector<double>
+  InputDistribution::at(const std::vector<double> &point) const
+  {
+    AssertDimension(point.size(), entries.size());
+    std::vector<double> result;
+    for (std::size_t d = 0; d < entries.size(); ++d)
+      result.push_back(entries[d].distribution->quantile(point[d]));
+    return result;
   }
 
 
@@ -67,10 +98,10 @@ namespace neuraldeal
                           const std::uint64_t         index) const
   {
     CounterRandom       random(seed, stream, index);
-    std::vector<double> result;
-    for (const auto &entry : entries)
-      result.push_back(quantile(entry, random.uniform()));
-    return result;
+    std::vector<double> point(entries.size());
+    for (auto &probability : point)
+      probability = random.uniform();
+    return at(point);
   }
 
 
@@ -80,51 +111,7 @@ namespace neuraldeal
                                      const std::uint64_t index,
                                      const std::uint64_t n) const
   {
-    std::vector<double> result;
-    for (std::size_t d = 0; d < entries.size(); ++d)
-      {
-        // The permutation of entry d, and the place within the interval, are
-        // functions of the seed: any rank can work out any point.
-        CounterRandom order(seed,
-                            CounterRandom::Stream::design,
-                            (std::uint64_t(1) << 32) + d);
-        CounterRandom place(seed,
-                            CounterRandom::Stream::design,
-                            (std::uint64_t(2 + d) << 32) + index);
-        const double  interval = order.permutation(n)[index];
-        result.push_back(
-          quantile(entries[d], (interval + place.uniform()) / n));
-      }
-    return result;
-  }
-
-
-
-  double
-  InputDistribution::quantile(const Entry &entry, const double probability)
-  {
-    switch (entry.kind)
-      {
-        case Kind::uniform:
-          return entry.first + (entry.second - entry.first) * probability;
-        case Kind::log_uniform:
-          return entry.first *
-                 std::pow(entry.second / entry.first, probability);
-        default:
-          {
-            // Bisection on the distribution function: exact to rounding, and
-            // never where time matters.
-            double left = -40., right = 40.;
-            for (unsigned int i = 0; i < 80; ++i)
-              {
-                const double middle = 0.5 * (left + right);
-                (0.5 * std::erfc(-middle / std::sqrt(2.)) < probability ?
-                   left :
-                   right)           = middle;
-              }
-            return entry.first + entry.second * 0.5 * (left + right);
-          }
-      }
+    return at(latin_hypercube_point(seed, size(), index, n));
   }
 
 
@@ -132,16 +119,34 @@ namespace neuraldeal
   std::vector<InputRange>
   InputDistribution::ranges() const
   {
-    constexpr double        infinity = std::numeric_limits<double>::infinity();
     std::vector<InputRange> result;
     for (const auto &entry : entries)
-      if (entry.kind == Kind::normal)
-        result.push_back({entry.name, -infinity, infinity, false});
-      else
-        result.push_back({entry.name,
-                          entry.first,
-                          entry.second,
-                          entry.kind == Kind::log_uniform});
+      result.push_back({entry.name,
+                        entry.distribution->lower(),
+                        entry.distribution->upper(),
+                        entry.distribution->logarithmic()});
+    return result;
+  }
+
+
+
+  std::vector<std::string>
+  InputDistribution::names() const
+  {
+    std::vector<std::string> result;
+    for (const auto &entry : entries)
+      result.push_back(entry.name);
+    return result;
+  }
+
+
+
+  std::vector<std::string>
+  InputDistribution::units() const
+  {
+    std::vector<std::string> result;
+    for (const auto &entry : entries)
+      result.push_back(entry.unit);
     return result;
   }
 
@@ -150,13 +155,30 @@ namespace neuraldeal
   std::uint64_t
   InputDistribution::hash() const
   {
+    // The first three distributions are older than their names: stores and
+    // models that carry their hash stay what they are.
+    const auto is = [](const Entry &entry, const std::string &type) {
+      return entry.type == type;
+    };
     std::string text;
     for (const auto &entry : entries)
-      text += fmt::format("{}|{}|{:.17g}|{:.17g};",
-                          entry.name,
-                          static_cast<int>(entry.kind),
-                          entry.first,
-                          entry.second);
+      if (is(entry, "uniform") || is(entry, "log-uniform"))
+        text += fmt::format("{}|{}|{:.17g}|{:.17g};",
+                            entry.name,
+                            is(entry, "uniform") ? 0 : 1,
+                            entry.parameters["lower"].get<double>(),
+                            entry.parameters["upper"].get<double>());
+      else if (is(entry, "normal"))
+        text +=
+          fmt::format("{}|2|{:.17g}|{:.17g};",
+                      entry.name,
+                      entry.parameters["mean"].get<double>(),
+                      entry.parameters["standard deviation"].get<double>());
+      else
+        text += fmt::format("{}|{}|{};",
+                            entry.name,
+                            entry.type,
+                            entry.parameters.dump());
     return fnv1a(text.data(), text.size());
   }
 } // namespace neuraldeal

@@ -4,45 +4,71 @@
 #ifndef neuraldeal_coupling_input_distribution_h
 #define neuraldeal_coupling_input_distribution_h
 
+#include <neuraldeal/coupling/distribution.h>
 #include <neuraldeal/surrogates/random.h>
 #include <neuraldeal/surrogates/surrogate.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace neuraldeal
 {
   /**
-   * The distribution of the input vector: independent entries, each
-   * uniform, log-uniform or normal.
+   * The distribution of the input vector: independent entries, each of a
+   * registered Distribution.
    */
   class InputDistribution
   {
   public:
+    /**
+     * Append an entry.
+     * @param type name of a registered distribution.
+     * @param parameters overrides of its defaults.
+     * @param unit of the entry, for those who read what is stored.
+     * @throw InputError naming the entry, for an unknown name or values that
+     * make no distribution.
+     */
+    void
+    add(const std::string    &name,
+        const std::string    &type,
+        const nlohmann::json &parameters = nlohmann::json::object(),
+        const std::string    &unit       = "");
+
     /** Append an entry, uniform in [lower, upper]. */
     void
     add_uniform(const std::string &name,
                 const double       lower,
-                const double       upper);
+                const double       upper,
+                const std::string &unit = "");
 
     /** Append an entry whose logarithm is uniform. */
     void
     add_log_uniform(const std::string &name,
                     const double       lower,
-                    const double       upper);
+                    const double       upper,
+                    const std::string &unit = "");
 
     /** Append a normal entry. */
     void
     add_normal(const std::string &name,
                const double       mean,
-               const double       standard_deviation);
+               const double       standard_deviation,
+               const std::string &unit = "");
 
     unsigned int
     size() const
     {
       return entries.size();
     }
+
+    /**
+     * The input at a point of the unit cube: entry d is the quantile at
+     * @p point[d], in (0, 1).
+     */
+    std::vector<double>
+    at(const std::vector<double> &point) const;
 
     /**
      * Input number @p index of a stream of independent inputs: the same
@@ -67,29 +93,36 @@ namespace neuraldeal
     std::vector<InputRange>
     ranges() const;
 
-    /** A hash of names, kinds and numbers. */
+    /** The names of the entries, and their units ("" where unknown). */
+    std::vector<std::string>
+    names() const;
+
+    std::vector<std::string>
+    units() const;
+
+    /**
+     * A hash of names, kinds and numbers. Units only say what the numbers
+     * mean, and are no part of it.
+     */
     std::uint64_t
     hash() const;
 
   private:
-    enum class Kind
-    {
-      uniform,
-      log_uniform,
-      normal
-    };
-
     struct Entry
     {
-      std::string name;
-      Kind        kind;
-      double      first;  ///< lower end, or mean
-      double      second; ///< upper end, or standard deviation
+      std::string                         name;
+      std::string                         type;
+      nlohmann::json                      parameters; ///< complete
+      std::string                         unit;
+      std::shared_ptr<const Distribution> distribution;
     };
 
-    /** The quantile function of an entry. */
-    static double
-    quantile(const Entry &entry, const double probability);
+    /** Append an entry, of parameters that are complete. */
+    void
+    append(const std::string    &name,
+           const std::string    &type,
+           const nlohmann::json &parameters,
+           const std::string    &unit);
 
     std::vector<Entry> entries;
   };
