@@ -17,6 +17,7 @@
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
 #include <filesystem>
+#include <limits>
 #include <set>
 #include <stdexcept>
 
@@ -65,7 +66,14 @@ namespace neuraldeal
       return groups.try_on_group([&]() {
         solution          = 0.;
         record.iterations = solver(input, solution);
-        record.solution   = layout.to_tensor(solution);
+        if (model.statistics)
+          record.statistics = model.statistics();
+        if (record.statistics.size() != model.statistic_names.size())
+          throw std::runtime_error(
+            fmt::format("the host tells {} statistics and names {}",
+                        record.statistics.size(),
+                        model.statistic_names.size()));
+        record.solution = layout.to_tensor(solution);
         if (!torch::isfinite(record.solution).all().template item<bool>())
           throw std::runtime_error("the solution is not finite");
       });
@@ -89,8 +97,18 @@ namespace neuraldeal
       }
     record.seconds = timer.wall_time();
     if (record.status == SnapshotRecord::Status::failed)
-      record.solution =
-        torch::zeros({layout.n_local_values()}, torch::kFloat64);
+      {
+        record.solution =
+          torch::zeros({layout.n_local_values()}, torch::kFloat64);
+        record.statistics.assign(model.statistic_names.size(),
+                                 std::numeric_limits<double>::quiet_NaN());
+      }
+    // All ranks of the group write the same.
+    MPI_Bcast(record.statistics.data(),
+              record.statistics.size(),
+              MPI_DOUBLE,
+              0,
+              groups.group());
     return record;
   }
 
@@ -136,9 +154,19 @@ namespace neuraldeal
                                      n_samples,
                                      reason));
     };
+    // Of the samples in the store only those of this campaign count.
+    std::int64_t first_id     = 0;
+    const auto   own_failures = [&](const SnapshotReader &store) {
+      std::vector<std::string> reasons;
+      for (const auto &[id, reason] : store.failures())
+        if (id >= first_id && id < first_id + SnapshotReader::campaign_size)
+          reasons.push_back(reason);
+      return reasons;
+    };
     const auto check_store = [&](const SnapshotReader &store) {
-      if (!store.failures().empty())
-        check_failures(store.failures().size(), store.failures().back().second);
+      const auto reasons = own_failures(store);
+      if (!reasons.empty())
+        check_failures(reasons.size(), reasons.back());
     };
 
     // What is there has to belong to this problem.
@@ -157,19 +185,21 @@ namespace neuraldeal
                             "its attribute 'problem' is " + found +
                               ", that of another problem; valid is " + problem);
         }
+      first_id = store.first_id(data.description.campaign);
       check_store(store);
-      failures = store.failures().size();
+      failures = own_failures(store).size();
       std::set<long> there;
       for (const long id : store.ids())
         there.insert(id);
       for (const auto &failed : store.failures())
         there.insert(failed.first);
       for (unsigned int id = 0; id < n_samples; ++id)
-        if (there.count(id) == 0)
+        if (there.count(first_id + id) == 0)
           missing.push_back(id);
     });
     MPI_Bcast(&has_space, 1, MPI_CXX_BOOL, 0, groups.world);
     MPI_Bcast(&failures, 1, MPI_UNSIGNED, 0, groups.world);
+    MPI_Bcast(&first_id, 1, MPI_INT64_T, 0, groups.world);
     missing = dealii::Utilities::MPI::broadcast(groups.world, missing);
 
     // One group writes what all snapshots share.
@@ -202,17 +232,21 @@ namespace neuraldeal
     for (const auto &batch : batches)
       n_before.push_back(n_before.back() + batch.size());
 
-    const SnapshotWriter writer(data.folder, layout, problem, data.provenance);
-    unsigned int         solves = 0;
-    std::string          last_reason;
-    Progress             progress("full solves", n_samples, groups.is_root());
+    StoreDescription description = data.description;
+    description.parameter_names  = parameter_names;
+    description.statistic_names  = model.statistic_names;
+    const SnapshotWriter writer(
+      data.folder, layout, problem, data.provenance, description);
+    unsigned int       solves  = 0;
+    std::string        last_reason;
+    Progress           progress("full solves", n_samples, groups.is_root());
     groups.distribute(
       batches.size(),
       [&](const unsigned int batch) {
         std::vector<SnapshotRecord> records;
         for (const auto id : batches[batch])
           {
-            records.push_back(solve(id, input(id)));
+            records.push_back(solve(first_id + id, input(id)));
             ++solves;
             if (records.back().status == SnapshotRecord::Status::failed)
               {

@@ -34,6 +34,12 @@ namespace neuraldeal
       double max_failures = 0.1;
 
       std::string provenance; ///< goes into every file
+
+      /**
+       * Goes into every file; run() adds the names of parameters and
+       * statistics.
+       */
+      StoreDescription description;
     };
 
     Campaign(const FullOrderModel<VectorType> &model,
@@ -46,9 +52,12 @@ namespace neuraldeal
     solve(const long id, const Input &input) const;
 
     /**
-     * Make the store hold the samples 0, …, @p n_samples − 1.
+     * Make the store hold the points 0, …, @p n_samples − 1 of the campaign
+     * that AdditionalData::description names. Their ids follow from
+     * SnapshotReader::first_id(): those of other campaigns in the store, of
+     * another design or seed, are left alone.
      *
-     * @param input gives the input of each.
+     * @param input gives the input of each point.
      * @param problem hash of the problem; a store of another one is refused.
      * @return the number of full solves spent (fewer when resumed).
      * @throw std::runtime_error on all ranks, with the same message, where a

@@ -5,6 +5,7 @@
 #define neuraldeal_coupling_full_order_model_h
 
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace neuraldeal
@@ -50,6 +51,14 @@ namespace neuraldeal
                        const VectorType &candidate,
                        VectorType       &residual)>
       residual;
+
+    /**
+     * Optional, both or none: what the host tells of each solve beside its
+     * iterations (Newton steps, final residual, …), by name, and the numbers
+     * of the last one. Those of the first rank of a group are stored.
+     */
+    std::vector<std::string>             statistic_names;
+    std::function<std::vector<double>()> statistics;
 
     /**
      * Optional: apply the inverse of a parameter-independent, symmetric

@@ -1,23 +1,27 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <fmt/format.h>
 #include <neuraldeal/coupling/parallel_file.h>
 #include <neuraldeal/coupling/snapshot_writer.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <filesystem>
 
 namespace neuraldeal
 {
-  SnapshotWriter::SnapshotWriter(const std::string &folder,
-                                 const FieldLayout &layout,
-                                 const std::string &problem,
-                                 const std::string &provenance)
+  SnapshotWriter::SnapshotWriter(const std::string      &folder,
+                                 const FieldLayout      &layout,
+                                 const std::string      &problem,
+                                 const std::string      &provenance,
+                                 const StoreDescription &description)
     : folder(folder)
     , layout(layout)
     , problem(problem)
     , provenance(provenance)
+    , description(description)
   {}
 
 
@@ -29,12 +33,18 @@ namespace neuraldeal
     const hsize_t n_parameters = records.at(0).parameters.size();
     const hsize_t n_local      = layout.n_local_values();
 
-    std::vector<std::int64_t> ids, status, iterations;
-    std::vector<double>       parameters, seconds, prior, solution;
+    const hsize_t             n_statistics = description.statistic_names.size();
+    std::vector<std::int64_t> ids, status, iterations, campaigns;
+    std::vector<double>       parameters, seconds, prior, solution, statistics;
     std::vector<std::string>  reasons;
     for (const auto &record : records)
       {
         ids.push_back(record.id);
+        campaigns.push_back(record.id / SnapshotReader::campaign_size);
+        AssertDimension(record.statistics.size(), n_statistics);
+        statistics.insert(statistics.end(),
+                          record.statistics.begin(),
+                          record.statistics.end());
         status.push_back(static_cast<std::int64_t>(record.status));
         iterations.push_back(record.iterations);
         seconds.push_back(record.seconds);
@@ -61,7 +71,23 @@ namespace neuraldeal
         file.write_attribute("format", "neural.deal snapshots 1");
         file.write_attribute("problem", problem);
         file.write_attribute("provenance", provenance);
+        file.write_attribute("campaign", description.campaign);
+        file.write_attribute("design", description.design);
+        file.write_attribute("seed", description.seed);
+        file.write_attribute("parameter file", description.parameter_file);
+        file.write_attribute("versions",
+                             fmt::format("neural.deal {}, deal.II {}, LibTorch "
+                                         "{}, HDF5 {}.{}.{}",
+                                         NEURALDEAL_VERSION,
+                                         DEAL_II_PACKAGE_VERSION,
+                                         TORCH_VERSION,
+                                         H5_VERS_MAJOR,
+                                         H5_VERS_MINOR,
+                                         H5_VERS_RELEASE));
         file.write("sample", ids, "global number of each sample");
+        file.write("campaign",
+                   campaigns,
+                   "number of the campaign that each sample belongs to");
         file.write("status",
                    status,
                    "0: the host's solver, 1: its fallback, 2: failed");
@@ -90,6 +116,27 @@ namespace neuraldeal
                    n_local,
                    "solutions, values in the order of space.h5, units of the "
                    "host");
+        if (n_statistics > 0)
+          file.write("statistics",
+                     {n, n_statistics},
+                     statistics.data(),
+                     0,
+                     n_statistics,
+                     "what the host tells of each solve; not a number where "
+                     "it has failed");
+        const auto annotate = [&](const std::string              &name,
+                                  const std::vector<std::string> &names,
+                                  const std::vector<std::string> &units) {
+          file.write_annotation(name, "names", names);
+          file.write_annotation(name, "units", units);
+        };
+        annotate("parameters",
+                 description.parameter_names,
+                 description.parameter_units);
+        for (const std::string name : {"prior", "solution"})
+          annotate(name, description.field_names, description.field_units);
+        if (n_statistics > 0)
+          annotate("statistics", description.statistic_names, {});
       });
   }
 

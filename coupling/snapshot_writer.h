@@ -31,6 +31,30 @@ namespace neuraldeal
     std::string   reason; ///< why it has failed, or the fallback was needed
     double        seconds    = 0;
     unsigned int  iterations = 0;
+
+    /** What the host tells of the solve; see StoreDescription. */
+    std::vector<double> statistics;
+  };
+
+  /** What a store says of itself, to people and to later campaigns. */
+  struct StoreDescription
+  {
+    /**
+     * Who has chosen the inputs: all that point i of a campaign depends on,
+     * besides i. Campaigns of different names never share ids.
+     */
+    std::string campaign;
+
+    std::string design;         ///< name of the design
+    std::string seed;           ///< its seed
+    std::string parameter_file; ///< hash of the parameter file
+
+    /** Of the inputs; of the components of the solution; may be empty. */
+    std::vector<std::string> parameter_names, parameter_units;
+    std::vector<std::string> field_names, field_units;
+
+    /** Of the numbers that the host tells of each solve. */
+    std::vector<std::string> statistic_names;
   };
 
   /**
@@ -45,11 +69,13 @@ namespace neuraldeal
      * @param problem hash that goes into every file.
      * @param provenance text that goes into every file (the parameter file's
      * hash, the seed, …).
+     * @param description attributes of the files and their data sets.
      */
-    SnapshotWriter(const std::string &folder,
-                   const FieldLayout &layout,
-                   const std::string &problem,
-                   const std::string &provenance);
+    SnapshotWriter(const std::string      &folder,
+                   const FieldLayout      &layout,
+                   const std::string      &problem,
+                   const std::string      &provenance,
+                   const StoreDescription &description = StoreDescription());
 
     /**
      * Write a batch. The number in the file's name is the id of its first
@@ -66,10 +92,11 @@ namespace neuraldeal
     write_index() const;
 
   private:
-    const std::string  folder;
-    const FieldLayout &layout;
-    const std::string  problem;
-    const std::string  provenance;
+    const std::string      folder;
+    const FieldLayout     &layout;
+    const std::string      problem;
+    const std::string      provenance;
+    const StoreDescription description;
   };
 } // namespace neuraldeal
 

@@ -371,6 +371,71 @@ namespace neuraldeal
 
 
 
+  bool
+  HDF5File::has_attribute(const std::string &name) const
+  {
+    return H5Aexists(file, name.c_str()) > 0;
+  }
+
+
+
+  void
+  HDF5File::write_annotation(const std::string              &dataset_name,
+                             const std::string              &name,
+                             const std::vector<std::string> &values)
+  {
+    if (values.empty())
+      return;
+    const Handle      dataset(open_dataset(dataset_name), H5Dclose);
+    const Handle      type(string_type(values), H5Tclose);
+    const std::size_t length = H5Tget_size(type);
+    std::string       data(length * values.size(), '\0');
+    for (std::size_t i = 0; i < values.size(); ++i)
+      std::copy(values[i].begin(), values[i].end(), data.begin() + i * length);
+    const hsize_t n = values.size();
+    const Handle  space(H5Screate_simple(1, &n, nullptr), H5Sclose);
+    const Handle  attribute(
+      H5Acreate2(dataset, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+      H5Aclose);
+    if (attribute < 0 || H5Awrite(attribute, type, data.data()) < 0)
+      fail("it could not be written (is the disk full?)");
+  }
+
+
+
+  std::vector<std::string>
+  HDF5File::read_annotation(const std::string &dataset_name,
+                            const std::string &name) const
+  {
+    const Handle dataset(open_dataset(dataset_name), H5Dclose);
+    if (H5Aexists(dataset, name.c_str()) <= 0)
+      return {};
+    const Handle   attribute(H5Aopen(dataset, name.c_str(), H5P_DEFAULT),
+                           H5Aclose);
+    const Handle   type(H5Aget_type(attribute), H5Tclose);
+    const Handle   space(H5Aget_space(attribute), H5Sclose);
+    const hssize_t n      = H5Sget_simple_extent_npoints(space);
+    const hsize_t  length = H5Tget_size(type);
+    // An attribute has at most 64 KiB; what claims more is damaged.
+    if (n < 0 || length == 0 || hsize_t(n) > (hsize_t(1) << 16) / length ||
+        H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0)
+      fail("the attribute '" + name + "' of '" + dataset_name +
+           "' cannot be read");
+    std::string data(length * n, '\0');
+    if (H5Aread(attribute, type, data.data()) < 0)
+      fail("the attribute '" + name + "' of '" + dataset_name +
+           "' cannot be read");
+    std::vector<std::string> values;
+    for (hssize_t i = 0; i < n; ++i)
+      {
+        const std::string value = data.substr(i * length, length);
+        values.push_back(value.substr(0, value.find('\0')));
+      }
+    return values;
+  }
+
+
+
   void
   HDF5File::link(const std::string &name, const std::string &other_file)
   {

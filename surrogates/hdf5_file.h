@@ -102,6 +102,23 @@ namespace neuraldeal
     void
     write_attribute(const std::string &name, const std::string &value);
 
+    bool
+    has_attribute(const std::string &name) const;
+
+    /**
+     * Write a list of texts as an attribute of a data set that is there,
+     * such as the units of its columns. An empty list is not written.
+     */
+    void
+    write_annotation(const std::string              &dataset,
+                     const std::string              &attribute,
+                     const std::vector<std::string> &values);
+
+    /** What write_annotation() has written; empty where there is none. */
+    std::vector<std::string>
+    read_annotation(const std::string &dataset,
+                    const std::string &attribute) const;
+
     /** A link @p name to the root of another file, beside this one. */
     void
     link(const std::string &name, const std::string &other_file);

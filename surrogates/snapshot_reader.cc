@@ -10,6 +10,7 @@
 #include <cmath>
 #include <exception>
 #include <filesystem>
+#include <limits>
 #include <map>
 
 namespace neuraldeal
@@ -201,18 +202,66 @@ namespace neuraldeal
                                       "columns; valid is {}, as in other files",
                                       shape[1],
                                       n_parameters));
+
+        const long number = ids.empty() ? 0 : ids[0] / campaign_size;
+        const auto text   = [&](const std::string &attribute) {
+          return file.has_attribute(attribute) ?
+                     file.read_attribute(attribute) :
+                     std::string();
+        };
+        const CampaignDescription campaign{number,
+                                           text("campaign"),
+                                           text("design"),
+                                           text("seed")};
+        const auto                same = std::find_if(all_campaigns.begin(),
+                                       all_campaigns.end(),
+                                       [&](const CampaignDescription &other) {
+                                         return other.number == number;
+                                       });
+        if (same == all_campaigns.end())
+          all_campaigns.push_back(campaign);
+        else if (same->name != campaign.name)
+          throw FileError(name,
+                          fmt::format("its samples are of campaign {} by "
+                                      "number, which is '{}', and of '{}' by "
+                                      "name",
+                                      number,
+                                      same->name,
+                                      campaign.name));
+        for (const long id : ids)
+          if (id < 0 || id / campaign_size != number)
+            throw FileError(name, "its samples are of several campaigns");
+
+        std::vector<std::string> statistic_names;
+        std::vector<double>      statistics;
+        if (file.has("statistics"))
+          {
+            statistic_names = file.read_annotation("statistics", "names");
+            statistics      = file.read<double>("statistics");
+            if (statistics.size() != ids.size() * statistic_names.size())
+              throw FileError(name, "its data sets disagree in size");
+          }
         for (std::size_t row = 0; row < ids.size(); ++row)
           if (status[row] == 2)
             failed.emplace_back(ids[row], reasons[row]);
           else
-            samples.push_back(
-              {ids[row],
-               name,
-               long(row),
-               seconds[row],
-               std::vector<double>(values.begin() + row * shape[1],
-                                   values.begin() + (row + 1) * shape[1])});
+            {
+              samples.push_back(
+                {ids[row],
+                 name,
+                 long(row),
+                 seconds[row],
+                 std::vector<double>(values.begin() + row * shape[1],
+                                     values.begin() + (row + 1) * shape[1]),
+                 {}});
+              for (std::size_t k = 0; k < statistic_names.size(); ++k)
+                samples.back().statistics[statistic_names[k]] =
+                  statistics[row * statistic_names.size() + k];
+            }
       }
+    std::sort(all_campaigns.begin(),
+              all_campaigns.end(),
+              [](const auto &a, const auto &b) { return a.number < b.number; });
     std::sort(samples.begin(), samples.end(), [](const auto &a, const auto &b) {
       return a.id < b.id;
     });
@@ -235,6 +284,7 @@ namespace neuraldeal
     , files(other.files)
     , problem_hash(other.problem_hash)
     , failed(other.failed)
+    , all_campaigns(other.all_campaigns)
   {
     std::map<long, const Sample *> by_id;
     for (const auto &sample : other.samples)
@@ -332,6 +382,55 @@ namespace neuraldeal
     for (const auto &sample : samples)
       result.push_back(sample.id);
     return result;
+  }
+
+
+
+  long
+  SnapshotReader::first_id(const std::string &name) const
+  {
+    for (const auto &campaign : all_campaigns)
+      if (campaign.name == name)
+        return campaign.number * campaign_size;
+    return all_campaigns.empty() ?
+             0 :
+             (all_campaigns.back().number + 1) * campaign_size;
+  }
+
+
+
+  torch::Tensor
+  SnapshotReader::statistics(const std::string &name) const
+  {
+    auto result = torch::full({size()},
+                              std::numeric_limits<double>::quiet_NaN(),
+                              torch::kFloat64);
+    for (long i = 0; i < size(); ++i)
+      {
+        const auto found = samples[i].statistics.find(name);
+        if (found != samples[i].statistics.end())
+          result[i] = found->second;
+      }
+    return result;
+  }
+
+
+
+  std::vector<std::string>
+  SnapshotReader::columns(const std::string &data_set,
+                          const std::string &what) const
+  {
+    for (const auto &name : files)
+      {
+        const HDF5File file(name);
+        if (file.has(data_set))
+          {
+            const auto found = file.read_annotation(data_set, what);
+            if (!found.empty())
+              return found;
+          }
+      }
+    return {};
   }
 
 

@@ -7,6 +7,7 @@
 #include <neuraldeal/surrogates/field_space.h>
 #include <neuraldeal/surrogates/snapshots.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,21 @@ namespace neuraldeal
    * `batch-000000.h5`, …: the snapshots. Data sets `sample` [n] (ids),
    * `parameters` [n, d], `prior` and `solution` [n, N], `status` [n] (0 the
    * host's solver, 1 its fallback, 2 failed), `reason` [n], `seconds` [n],
-   * `iterations` [n].
+   * `iterations` [n]; since the files have the attribute `campaign` also
+   * `campaign` [n] (its number, id / campaign_size) and, where the host tells
+   * them, `statistics` [n, k] (not a number where a solve has failed). The
+   * attributes `names` and `units` of `parameters`, of `prior` and `solution`
+   * (their components) and of `statistics` say what the columns are.
    *
    * `index.h5`: links to all of them, for people; nothing here needs it.
    *
    * Every file has the attribute `problem`, a hash of the mesh, the element
-   * and the inputs; files of different problems do not mix.
+   * and the inputs; files of different problems do not mix. It says nothing
+   * of who has chosen the inputs: that is the campaign's, named by the
+   * attributes `campaign`, `design` and `seed` of a batch. Campaign number c,
+   * in the order in which they came to the store, has the ids from
+   * c · campaign_size on. `provenance`, `parameter file` (a hash) and
+   * `versions` are for people.
    */
   class SnapshotReader : public SnapshotSource
   {
@@ -57,6 +67,46 @@ namespace neuraldeal
 
     torch::Tensor
     parameters() const override;
+
+    /** Ids of a campaign; see above. */
+    static constexpr long campaign_size = 1000000000;
+
+    /** A campaign, as its first file describes it. */
+    struct CampaignDescription
+    {
+      long        number;
+      std::string name;   ///< empty in stores of earlier versions
+      std::string design; ///< likewise
+      std::string seed;   ///< likewise
+    };
+
+    /** The campaigns that have files in the store, by number. */
+    const std::vector<CampaignDescription> &
+    campaigns() const
+    {
+      return all_campaigns;
+    }
+
+    /**
+     * The first id of the campaign called @p name: that of a new one, after
+     * all others, where the store has none of that name.
+     */
+    long
+    first_id(const std::string &name) const;
+
+    /**
+     * The number @p name that the host has told of each sample, [size()];
+     * not a number where it has told none.
+     */
+    torch::Tensor
+    statistics(const std::string &name) const;
+
+    /**
+     * The attribute @p what (`names` or `units`) of the columns of
+     * @p data_set; empty where the store does not say.
+     */
+    std::vector<std::string>
+    columns(const std::string &data_set, const std::string &what) const;
 
     /** The solved samples' ids, ascending (or as given). */
     std::vector<long>
@@ -110,6 +160,8 @@ namespace neuraldeal
       long                row;
       double              seconds;
       std::vector<double> parameters;
+
+      std::map<std::string, double> statistics;
     };
 
     std::string                               folder;
@@ -117,6 +169,7 @@ namespace neuraldeal
     std::string                               problem_hash;
     std::vector<Sample>                       samples;
     std::vector<std::pair<long, std::string>> failed;
+    std::vector<CampaignDescription>          all_campaigns;
   };
 } // namespace neuraldeal
 
