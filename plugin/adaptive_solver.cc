@@ -13,6 +13,7 @@
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
+#include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/progress.h>
 #include <neuraldeal/surrogates/train_surrogate.h>
 
@@ -98,6 +99,12 @@ namespace neuraldeal
     , inputs(inputs)
     , groups(groups)
     , data(data)
+    , training_design(make_design(data.design,
+                                  data.seed,
+                                  inputs.size(),
+                                  data.n_training,
+                                  data.source))
+    , first_held_out(data.n_training)
     , trust_gate(data.gate, data.seed)
   {
     AssertThrow(model.reinit_vector && model.solve,
@@ -171,10 +178,114 @@ namespace neuraldeal
   Input
   AdaptiveSolver<VectorType>::design(const long id) const
   {
-    // Held-out snapshots calibrate, so they have to be drawn like queries.
-    return id < long(data.n_training) ?
-             inputs.latin_hypercube(data.seed, id, data.n_training) :
-             inputs.draw(data.seed, CounterRandom::Stream::design, id);
+    return id >= first_training && id < first_training + long(data.n_training) ?
+             training_input(id - first_training) :
+             held_out_input(id - first_held_out);
+  }
+
+
+
+  template <typename VectorType>
+  bool
+  AdaptiveSolver<VectorType>::design_grows() const
+  {
+    return DesignRegistry::find(data.source, "Design", data.design)
+      .factory.grows;
+  }
+
+
+
+  template <typename VectorType>
+  Input
+  AdaptiveSolver<VectorType>::training_input(const long number) const
+  {
+    return inputs.at(training_design->point(number));
+  }
+
+
+
+  template <typename VectorType>
+  Input
+  AdaptiveSolver<VectorType>::held_out_input(const long number) const
+  {
+    // Held-out snapshots calibrate, so they have to be drawn like queries,
+    // and never twice: far from what a growing design draws.
+    const std::uint64_t begin =
+      design_grows() ? std::uint64_t(1) << 61 : data.n_training;
+    return inputs.draw(data.seed,
+                       CounterRandom::Stream::design,
+                       begin + number);
+  }
+
+
+
+  template <typename VectorType>
+  void
+  AdaptiveSolver<VectorType>::run_campaigns()
+  {
+    typename Campaign<VectorType>::AdditionalData campaign_data;
+    campaign_data.folder       = data.folder + "/snapshots";
+    campaign_data.batch_size   = data.batch_size;
+    campaign_data.max_failures = data.max_failures;
+    campaign_data.provenance   = data.provenance;
+
+    auto &description           = campaign_data.description;
+    description.seed            = std::to_string(data.seed);
+    description.parameter_file  = data.parameter_file;
+    description.parameter_units = inputs.units();
+    description.field_names     = data.field_names;
+    description.field_units     = data.field_units;
+
+    // The problem is mesh, element and inputs. In stores of earlier versions
+    // it is also the design, the only one, which had no name.
+    std::string       problem = problem_hash();
+    const std::string former =
+      fmt::format("{}-{}-{}", problem, data.n_training, data.seed);
+    bool is_former = false;
+    groups.on_root([&]() {
+      const std::string file = campaign_data.folder + "/space.h5";
+      is_former = !design_grows() && std::filesystem::exists(file) &&
+                  HDF5File(file).read_attribute("problem") == former;
+    });
+    MPI_Bcast(&is_former, 1, MPI_CXX_BOOL, 0, groups.world);
+    if (is_former)
+      problem = former;
+
+    const auto run = [&](const std::string                      &name,
+                         const std::string                      &design_name,
+                         const unsigned int                      n,
+                         const std::function<Input(const long)> &input) {
+      description.campaign = name;
+      description.design   = design_name;
+      Campaign<VectorType>(model, layout, groups, campaign_data)
+        .run(n, input, problem, inputs.names());
+      return snapshots().first_id(name);
+    };
+    const auto training = [this](const long i) { return training_input(i); };
+    const auto held_out = [this](const long i) { return held_out_input(i); };
+    if (design_grows())
+      {
+        first_training = run(fmt::format("{}, seed {}", data.design, data.seed),
+                             data.design,
+                             data.n_training,
+                             training);
+        first_held_out = run(fmt::format("held out, seed {}", data.seed),
+                             "Monte Carlo",
+                             data.n_held_out,
+                             held_out);
+      }
+    else
+      {
+        const long n   = data.n_training;
+        first_training = run(
+          is_former ?
+            "" :
+            fmt::format("{} of {} points, seed {}", data.design, n, data.seed),
+          data.design + ", then Monte Carlo",
+          n + data.n_held_out,
+          [&](const long i) { return i < n ? training(i) : held_out(i - n); });
+        first_held_out = first_training + n;
+      }
   }
 
 
@@ -192,7 +303,7 @@ namespace neuraldeal
   std::vector<long>
   AdaptiveSolver<VectorType>::training_ids(const SnapshotReader &store) const
   {
-    return ids_between(store, 0, data.n_training);
+    return ids_between(store, first_training, first_training + data.n_training);
   }
 
 
@@ -201,9 +312,7 @@ namespace neuraldeal
   std::vector<long>
   AdaptiveSolver<VectorType>::held_out_ids(const SnapshotReader &store) const
   {
-    return ids_between(store,
-                       data.n_training,
-                       data.n_training + data.n_held_out);
+    return ids_between(store, first_held_out, first_held_out + data.n_held_out);
   }
 
 
@@ -232,26 +341,11 @@ namespace neuraldeal
       trained_on = file.get<std::string>("training");
     });
 
-    typename Campaign<VectorType>::AdditionalData campaign_data;
-    campaign_data.folder       = data.folder + "/snapshots";
-    campaign_data.batch_size   = data.batch_size;
-    campaign_data.max_failures = data.max_failures;
-    campaign_data.provenance   = data.provenance;
-    const Campaign<VectorType> campaign(model, layout, groups, campaign_data);
-    // Another design would give the same sample ids to other inputs.
-    const std::string design_name =
-      fmt::format("{}-{}-{}", problem_hash(), data.n_training, data.seed);
-    std::vector<std::string> names;
-    for (const auto &range : inputs.ranges())
-      names.push_back(range.name);
-    const unsigned int n_samples = data.n_training + data.n_held_out;
-    campaign.run(
-      n_samples,
-      [this](const long id) { return design(id); },
-      design_name,
-      names);
-    const SnapshotReader store  = snapshots();
-    result.n_failed             = store.failures().size();
+    run_campaigns();
+    const unsigned int   n_samples = data.n_training + data.n_held_out;
+    const SnapshotReader store     = snapshots();
+    result.n_failed =
+      n_samples - training_ids(store).size() - held_out_ids(store).size();
     result.n_full_solves        = n_samples;
     result.seconds_campaign     = timer.wall_time();
     result.seconds_a_full_solve = store.mean_seconds();
@@ -567,11 +661,21 @@ namespace neuraldeal
     const std::function<Input(const long)> &input,
     const Consumer                         &consumer)
   {
-    const auto           everybody = mpi_communicator(groups.world);
+    const auto       everybody = mpi_communicator(groups.world);
+    StoreDescription description;
+    description.campaign        = "served";
+    description.design          = "queries";
+    description.seed            = std::to_string(data.seed);
+    description.parameter_file  = data.parameter_file;
+    description.parameter_names = inputs.names();
+    description.parameter_units = inputs.units();
+    description.field_names     = data.field_names;
+    description.field_units     = data.field_units;
     const SnapshotWriter writer(data.folder + "/served",
                                 layout,
                                 problem_hash() + "-served",
-                                data.provenance);
+                                data.provenance,
+                                description);
     if (groups.is_root())
       std::filesystem::create_directories(data.folder + "/served");
     const unsigned int my_group =

@@ -7,6 +7,7 @@
 #include <deal.II/base/parameter_handler.h>
 
 #include <neuraldeal/coupling/campaign.h>
+#include <neuraldeal/coupling/design.h>
 #include <neuraldeal/coupling/field_layout.h>
 #include <neuraldeal/coupling/full_order_model.h>
 #include <neuraldeal/coupling/input_distribution.h>
@@ -38,8 +39,9 @@ namespace neuraldeal
      */
     bool train_here = true;
 
-    /** Full solves to train on, a Latin hypercube. */
+    /** Full solves to train on, and the design of their inputs. */
     unsigned int n_training = 64;
+    std::string  design     = "Latin hypercube";
 
     /** Full solves to calibrate on, drawn like the queries. */
     unsigned int n_held_out = 48;
@@ -52,8 +54,12 @@ namespace neuraldeal
     TrustGate::AdditionalData gate;
 
     /** The parameter file's name, for error messages, and its hash. */
-    std::string source     = "the program";
-    std::string provenance = "";
+    std::string source         = "the program";
+    std::string provenance     = "";
+    std::string parameter_file = "";
+
+    /** Of the components of a solution, for those who read the store. */
+    std::vector<std::string> field_names, field_units;
 
     static void
     declare_parameters(dealii::ParameterHandler &prm);
@@ -141,7 +147,12 @@ namespace neuraldeal
           const std::function<Input(const long)> &input,
           const Consumer                         &consumer = {});
 
-    /** The input of snapshot @p id of the design. */
+    /**
+     * The input of snapshot @p id of the design. Ids begin where the store
+     * has room, which prepare() finds out: at zero in one of its own. (See
+     * SnapshotReader::first_id(). What other designs or seeds have left in
+     * the store is neither trained nor calibrated on.)
+     */
     Input
     design(const long id) const;
 
@@ -220,6 +231,24 @@ namespace neuraldeal
     void
     load(const std::string &model_file);
 
+    /**
+     * The inputs to train on, and those to calibrate on, by number. Of a
+     * design that grows each of the two is a campaign, so that either can
+     * have more; of another one the latter follow on the former.
+     */
+    Input
+    training_input(const long number) const;
+
+    Input
+    held_out_input(const long number) const;
+
+    bool
+    design_grows() const;
+
+    /** Make the store hold the design, and find its ids. */
+    void
+    run_campaigns();
+
     void
     calibrate_estimator(const SnapshotReader &store);
 
@@ -235,6 +264,9 @@ namespace neuraldeal
     const InputDistribution          &inputs;
     const ProcessGroups              &groups;
     const AdditionalData              data;
+
+    std::unique_ptr<Design> training_design;
+    long                    first_training = 0, first_held_out;
 
     std::unique_ptr<Surrogate>     trained;
     TrustGate                      trust_gate;

@@ -31,6 +31,16 @@ namespace neuraldeal
                       std::to_string(defaults.n_training),
                       Patterns::Integer(),
                       "Full solves to train on.");
+    register_designs();
+    std::string designs;
+    for (const auto &[name, entry] : DesignRegistry::entries())
+      designs +=
+        (designs.empty() ? "" : "; ") + name + ": " + entry.documentation;
+    prm.declare_entry("Design",
+                      defaults.design,
+                      Patterns::Anything(),
+                      "How the inputs to train on are chosen. " + designs +
+                        ".");
     prm.declare_entry("Train",
                       defaults.train_here ? "here" : "elsewhere",
                       Patterns::Anything(),
@@ -96,8 +106,10 @@ namespace neuraldeal
                          "an integer from " + std::to_string(minimum));
       return value;
     };
-    n_training   = integer("Training solves", 2);
-    n_held_out   = integer("Held-out solves", 1);
+    n_training = integer("Training solves", 2);
+    n_held_out = integer("Held-out solves", 1);
+    design     = prm.get("Design");
+    DesignRegistry::find(source, "Design", design);
     batch_size   = integer("Snapshots per file", 1);
     round_size   = integer("Round size", 1);
     seed         = integer("Seed", 0);

@@ -197,10 +197,13 @@ namespace ThermalBlock
     prm.leave_subsection();
 
     solver.folder = output_folder;
-    solver.provenance =
-      "parameter file " +
-      neuraldeal::hexadecimal(neuraldeal::fnv1a(text.data(), text.size())) +
-      ", seed " + std::to_string(solver.seed);
+    solver.parameter_file =
+      neuraldeal::hexadecimal(neuraldeal::fnv1a(text.data(), text.size()));
+    solver.provenance = "parameter file " + solver.parameter_file + ", seed " +
+                        std::to_string(solver.seed);
+    // All numbers of the problem are without units.
+    solver.field_names = {"temperature"};
+    solver.field_units = {"1"};
   }
 
 

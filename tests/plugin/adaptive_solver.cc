@@ -1007,19 +1007,66 @@ TEST(AdaptiveSolver, RefusesWhatBelongsToAnotherProblem)
   EXPECT_TRUE(same_on_all_ranks(message));
   EXPECT_EQ(other.count_solves(), 0u);
 
-  // Snapshots of other inputs, or of another design.
+  // Snapshots of other inputs.
   if (rank() == 0)
     std::filesystem::remove(folder / "a/model.safetensors");
   MPI_Barrier(MPI_COMM_WORLD);
   other.data.folder = folder / "a";
   const auto store  = message_of([&]() { other.prepare(); });
   expect_sentence(store, {folder / "a/snapshots", "'problem'", "valid is"});
-  Service<Distributed> reseeded(MPI_COMM_WORLD, 1, folder / "a");
-  reseeded.data.seed = 2;
-  expect_sentence(message_of([&]() { reseeded.prepare(); }),
-                  {folder / "a/snapshots", "'problem'", "valid is"});
-  EXPECT_EQ(other.count_solves() + reseeded.count_solves(), 0u);
+  EXPECT_EQ(other.count_solves(), 0u);
   MPI_Barrier(MPI_COMM_WORLD);
+}
+
+
+
+TEST(AdaptiveSolver, OtherDesignsAndSeedsAreAppended)
+{
+  const ScratchFolder folder;
+  const auto          run = [&](const std::string  &design,
+                       const std::uint64_t seed,
+                       const unsigned int  n_training,
+                       const unsigned int  expected_solves,
+                       const long          expected_first) {
+    Service<Distributed> service(MPI_COMM_WORLD, 1, folder.path);
+    service.data.design     = design;
+    service.data.seed       = seed;
+    service.data.n_training = n_training;
+    service.prepare();
+    EXPECT_EQ(service.count_solves(), expected_solves) << design << seed;
+    const auto store    = service.solver->snapshots();
+    const auto training = service.solver->training_ids(store),
+               held_out = service.solver->held_out_ids(store);
+    EXPECT_EQ(training.size(), n_training);
+    EXPECT_EQ(held_out.size(), service.data.n_held_out);
+    EXPECT_EQ(training[0], expected_first) << design << seed;
+    // Each sample of the design has the input that the design says.
+    for (const auto *ids : {&training, &held_out})
+      for (const long id : *ids)
+        {
+          const auto x = SnapshotReader(store, {id}).parameters()[0];
+          const auto y = service.solver->design(id);
+          for (unsigned int k = 0; k < 4; ++k)
+            EXPECT_EQ(x[k].item<double>(), y[k]);
+        }
+    return store;
+  };
+  constexpr long campaign = SnapshotReader::campaign_size;
+  run("Latin hypercube", 1, 32, 72, 0);
+  run("Latin hypercube", 2, 32, 72, campaign);
+  // Back to the first: nothing to solve.
+  run("Latin hypercube", 1, 32, 0, 0);
+  // A design that grows, and then does.
+  run("scrambled Sobol", 1, 32, 72, 2 * campaign);
+  const auto store = run("scrambled Sobol", 1, 40, 8, 2 * campaign);
+  ASSERT_EQ(store.campaigns().size(), 4u);
+  EXPECT_EQ(store.campaigns()[0].name, "Latin hypercube of 32 points, seed 1");
+  EXPECT_EQ(store.campaigns()[2].name, "scrambled Sobol, seed 1");
+  EXPECT_EQ(store.campaigns()[3].name, "held out, seed 1");
+  EXPECT_EQ(store.size(), 72 + 72 + 80);
+  // No input is there twice.
+  EXPECT_EQ(std::get<0>(torch::unique_dim(store.parameters(), 0)).size(0),
+            store.size());
 }
 
 
@@ -1119,6 +1166,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   };
   const AdaptiveSolverData defaults, data = parse("");
   EXPECT_EQ(data.n_training, defaults.n_training);
+  EXPECT_EQ(data.design, defaults.design);
   EXPECT_EQ(data.n_held_out, defaults.n_held_out);
   EXPECT_EQ(data.batch_size, defaults.batch_size);
   EXPECT_EQ(data.max_failures, defaults.max_failures);
@@ -1131,6 +1179,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(data.gate.source, "test.prm");
 
   const auto other = parse("set Training solves = 10\n"
+                           "set Design = scrambled Sobol\n"
                            "set Held-out solves = 50\n"
                            "set Snapshots per file = 5\n"
                            "set Failed solves = 0.25\n"
@@ -1148,6 +1197,15 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
                            "  end\n"
                            "end\n");
   EXPECT_EQ(other.n_training, 10u);
+  EXPECT_EQ(other.design, "scrambled Sobol");
+  // What there is to choose from is in the file's own documentation.
+  ParameterHandler documented;
+  AdaptiveSolverData::declare_parameters(documented);
+  std::ostringstream documentation;
+  documented.print_parameters(documentation, ParameterHandler::JSON);
+  for (const auto &[name, entry] : DesignRegistry::entries())
+    EXPECT_NE(documentation.str().find(name + ": " + entry.documentation),
+              std::string::npos);
   EXPECT_EQ(other.n_held_out, 50u);
   EXPECT_EQ(other.batch_size, 5u);
   EXPECT_EQ(other.max_failures, 0.25);
@@ -1181,6 +1239,10 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
     EXPECT_THROW(parse(text), InputError) << text;
     expect_sentence(message_of([&]() { parse(text); }), parts);
   };
+  refused("set Design = Halton",
+          {"test.prm",
+           "Design is 'Halton'",
+           "Latin hypercube, Monte Carlo, scrambled Sobol"});
   refused("set Training solves = 1",
           {"test.prm", "Training solves is '1'", "valid is an integer from 2"});
   refused("set Held-out solves = 0", {"test.prm", "Held-out solves is '0'"});
