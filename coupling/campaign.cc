@@ -237,9 +237,9 @@ namespace neuraldeal
     description.statistic_names  = model.statistic_names;
     const SnapshotWriter writer(
       data.folder, layout, problem, data.provenance, description);
-    unsigned int       solves  = 0;
-    std::string        last_reason;
-    Progress           progress("full solves", n_samples, groups.is_root());
+    unsigned int solves = 0;
+    std::string  last_reason;
+    Progress     progress("full solves", n_samples, groups.is_root());
     groups.distribute(
       batches.size(),
       [&](const unsigned int batch) {
