@@ -12,12 +12,17 @@
 #include <fmt/format.h>
 #include <neuraldeal/coupling/campaign.h>
 #include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/progress.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iostream>
 #include <limits>
+#include <map>
 #include <set>
 #include <stdexcept>
 
@@ -32,7 +37,99 @@ namespace neuraldeal
     , layout(layout)
     , groups(groups)
     , data(data)
+    , watchdog(data.time_budget > 0. && groups.is_group_root() ?
+                 std::make_unique<Watchdog>(data.patience * data.time_budget) :
+                 nullptr)
   {}
+
+
+
+  template <typename VectorType>
+  std::string
+  Campaign<VectorType>::note_file(const long id) const
+  {
+    return fmt::format("{}/hung-{:06}.txt", data.folder, id);
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  Campaign<VectorType>::call_host(const long                   id,
+                                  const std::string           &name,
+                                  const std::function<void()> &work) const
+  {
+    if (data.time_budget <= 0.)
+      return groups.try_on_group(work);
+
+    // The first rank leaves the attempt after all others have: its watchdog
+    // is enough for the group.
+    if (watchdog)
+      watchdog->begin([this, id, name]() {
+        const std::string reason =
+          fmt::format("time budget: {} did not return within {:g} s, {:g} "
+                      "times its budget, and the job was ended",
+                      name,
+                      data.patience * data.time_budget,
+                      data.patience);
+        std::string what_next = "start the job again, and it goes on without "
+                                "this sample";
+        try
+          {
+            const std::string temporary = note_file(id) + ".tmp";
+            std::ofstream     file(temporary);
+            file << reason << "\n";
+            file.close();
+            if (!file)
+              throw FileError(temporary, "it could not be written");
+            publish_file(temporary, note_file(id));
+          }
+        catch (const std::exception &error)
+          {
+            what_next = std::string("this could not be noted (") +
+                        error.what() + "), so that it would hang again";
+          }
+        std::cerr
+          << fmt::format(
+               "\nError: the campaign in {}: {} of sample {} did not "
+               "return within {:g} s, {:g} times the time budget; {}.\n",
+               data.folder,
+               name,
+               id,
+               data.patience * data.time_budget,
+               data.patience,
+               what_next)
+          << std::flush;
+      });
+    model.time_budget->begin(groups.group(), data.time_budget);
+    std::string failure = groups.try_on_group(work);
+    // All ranks have been told the same.
+    if (model.time_budget->was_over())
+      failure =
+        fmt::format("time budget: {} was stopped after {:g} s{}",
+                    name,
+                    data.time_budget,
+                    failure.empty() ? "" : " (it said: " + failure + ")");
+    model.time_budget->end();
+    if (watchdog)
+      watchdog->end();
+    return failure;
+  }
+
+
+
+  template <typename VectorType>
+  void
+  Campaign<VectorType>::mark_failed(SnapshotRecord    &record,
+                                    const std::string &reason) const
+  {
+    record.status   = SnapshotRecord::Status::failed;
+    record.reason   = reason;
+    record.prior    = torch::zeros({layout.n_local_values()}, torch::kFloat64);
+    record.solution = torch::zeros_like(record.prior);
+    record.statistics.assign(model.statistic_names.size(),
+                             std::numeric_limits<double>::quiet_NaN());
+  }
 
 
 
@@ -43,51 +140,70 @@ namespace neuraldeal
     SnapshotRecord record;
     record.id         = id;
     record.parameters = input;
-    VectorType solution;
-    model.reinit_vector(solution);
-
     record.prior = torch::zeros({layout.n_local_values()}, torch::kFloat64);
+
+    // What a call of the host leaves in a fresh vector.
+    const auto attempt = [&](const std::string &name,
+                             const std::string &what,
+                             const auto        &solver,
+                             torch::Tensor     &result) {
+      VectorType solution;
+      model.reinit_vector(solution);
+      const auto n = solution.locally_owned_elements().n_elements();
+      return call_host(id, name, [&]() {
+        solution = 0.;
+        solver(solution);
+        const auto found = solution.locally_owned_elements().n_elements();
+        if (found != n)
+          throw std::runtime_error(
+            fmt::format("{} has {} entries where reinit_vector() gives it {}",
+                        what,
+                        found,
+                        n));
+        result = layout.to_tensor(solution);
+        if (!torch::isfinite(result).all().template item<bool>())
+          throw std::runtime_error(what + " is not finite");
+      });
+    };
+
     if (model.coarse_solve)
       {
-        record.reason = groups.try_on_group([&]() {
-          model.coarse_solve(input, solution);
-          record.prior = layout.to_tensor(solution);
-          if (!torch::isfinite(record.prior).all().template item<bool>())
-            throw std::runtime_error("the coarse solution is not finite");
-        });
+        record.reason = attempt(
+          "coarse_solve()",
+          "the coarse solution",
+          [&](VectorType &solution) { model.coarse_solve(input, solution); },
+          record.prior);
         if (!record.reason.empty())
-          {
-            record.status = SnapshotRecord::Status::failed;
-            record.prior  = torch::zeros_like(record.prior);
-          }
+          record.status = SnapshotRecord::Status::failed;
       }
 
-    const auto attempt = [&](const auto &solver) {
-      return groups.try_on_group([&]() {
-        solution          = 0.;
-        record.iterations = solver(input, solution);
-        if (model.statistics)
-          record.statistics = model.statistics();
-        if (record.statistics.size() != model.statistic_names.size())
-          throw std::runtime_error(
-            fmt::format("the host tells {} statistics and names {}",
-                        record.statistics.size(),
-                        model.statistic_names.size()));
-        record.solution = layout.to_tensor(solution);
-        if (!torch::isfinite(record.solution).all().template item<bool>())
-          throw std::runtime_error("the solution is not finite");
-      });
+    const auto solve_by = [&](const std::string &name, const auto &solver) {
+      return attempt(
+        name,
+        "the solution",
+        [&](VectorType &solution) {
+          record.iterations = solver(input, solution);
+          if (model.statistics)
+            record.statistics = model.statistics();
+          if (record.statistics.size() != model.statistic_names.size())
+            throw std::runtime_error(
+              fmt::format("the host tells {} statistics and names {}",
+                          record.statistics.size(),
+                          model.statistic_names.size()));
+        },
+        record.solution);
     };
     const dealii::Timer timer;
     if (record.status != SnapshotRecord::Status::failed)
       {
-        record.reason = attempt(model.solve);
+        record.reason = solve_by("solve()", model.solve);
         if (!record.reason.empty())
           {
             record.status = SnapshotRecord::Status::failed;
             if (model.fallback_solve)
               {
-                const auto again = attempt(model.fallback_solve);
+                const auto again =
+                  solve_by("fallback_solve()", model.fallback_solve);
                 if (again.empty())
                   record.status = SnapshotRecord::Status::fallback;
                 else
@@ -97,12 +213,7 @@ namespace neuraldeal
       }
     record.seconds = timer.wall_time();
     if (record.status == SnapshotRecord::Status::failed)
-      {
-        record.solution =
-          torch::zeros({layout.n_local_values()}, torch::kFloat64);
-        record.statistics.assign(model.statistic_names.size(),
-                                 std::numeric_limits<double>::quiet_NaN());
-      }
+      mark_failed(record, record.reason);
     // All ranks of the group write the same.
     MPI_Bcast(record.statistics.data(),
               record.statistics.size(),
@@ -123,8 +234,7 @@ namespace neuraldeal
     const std::vector<std::string>         &parameter_names) const
   {
     namespace fs = std::filesystem;
-    std::string failure;
-    if (groups.is_root())
+    groups.on_root([&]() {
       try
         {
           fs::create_directories(data.folder);
@@ -135,45 +245,60 @@ namespace neuraldeal
         }
       catch (const fs::filesystem_error &error)
         {
-          failure = data.folder +
-                    ": the folder of snapshots cannot be written: " +
-                    error.code().message() + ".";
+          throw FileError(data.folder,
+                          "the folder of snapshots cannot be written: " +
+                            error.code().message());
         }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    });
 
     const auto check_failures = [&](const unsigned int n_failed,
-                                    const std::string &reason) {
+                                    const std::pair<long, std::string> &last) {
       if (n_failed > data.max_failures * n_samples)
-        throw InputError("the campaign in " + data.folder,
-                         "the number of failed solves",
-                         std::to_string(n_failed),
-                         fmt::format("at most {} of {} (one of them said: {})",
-                                     int(data.max_failures * n_samples),
-                                     n_samples,
-                                     reason));
+        {
+          // It stands within a sentence.
+          auto reason = last.second;
+          while (!reason.empty() && reason.back() == '.')
+            reason.pop_back();
+          throw InputError("the campaign in " + data.folder,
+                           "the number of failed solves",
+                           std::to_string(n_failed),
+                           fmt::format("at most {} of {}, a share of {:g} "
+                                       "(sample {} failed: {}); what has been "
+                                       "solved is kept",
+                                       int(data.max_failures * n_samples),
+                                       n_samples,
+                                       data.max_failures,
+                                       last.first,
+                                       reason));
+        }
     };
     // Of the samples in the store only those of this campaign count.
     std::int64_t first_id     = 0;
     const auto   own_failures = [&](const SnapshotReader &store) {
-      std::vector<std::string> reasons;
-      for (const auto &[id, reason] : store.failures())
-        if (id >= first_id && id < first_id + SnapshotReader::campaign_size)
-          reasons.push_back(reason);
-      return reasons;
+      auto failed = store.failures();
+      failed.erase(std::remove_if(failed.begin(),
+                                  failed.end(),
+                                  [&](const auto &sample) {
+                                    return sample.first < first_id ||
+                                           sample.first >=
+                                             first_id +
+                                               SnapshotReader::campaign_size;
+                                  }),
+                   failed.end());
+      return failed;
     };
     const auto check_store = [&](const SnapshotReader &store) {
-      const auto reasons = own_failures(store);
-      if (!reasons.empty())
-        check_failures(reasons.size(), reasons.back());
+      const auto mine = own_failures(store);
+      if (!mine.empty())
+        check_failures(mine.size(), mine.back());
     };
 
     // What is there has to belong to this problem.
     const std::string         space_file = data.folder + "/space.h5";
     bool                      has_space  = false;
     unsigned int              failures   = 0;
-    std::vector<unsigned int> missing;
+    std::vector<unsigned int> missing, hung;
+    std::vector<std::string>  hung_reasons;
     groups.on_root([&]() {
       const SnapshotReader store(data.folder, problem);
       has_space = fs::exists(space_file);
@@ -188,36 +313,48 @@ namespace neuraldeal
       first_id = store.first_id(data.description.campaign);
       check_store(store);
       failures = own_failures(store).size();
-      std::set<long> there;
+      std::error_code ignored;
+      std::set<long>  there;
       for (const long id : store.ids())
         there.insert(id);
       for (const auto &failed : store.failures())
         there.insert(failed.first);
       for (unsigned int id = 0; id < n_samples; ++id)
-        if (there.count(first_id + id) == 0)
-          missing.push_back(id);
+        if (there.count(first_id + id) > 0)
+          // A kill came between the sample and its note's end.
+          fs::remove(note_file(first_id + id), ignored);
+        else
+          {
+            missing.push_back(id);
+            std::string   reason;
+            std::ifstream note(note_file(first_id + id));
+            if (std::getline(note, reason))
+              {
+                hung.push_back(id);
+                hung_reasons.push_back(reason);
+              }
+          }
     });
     MPI_Bcast(&has_space, 1, MPI_CXX_BOOL, 0, groups.world);
     MPI_Bcast(&failures, 1, MPI_UNSIGNED, 0, groups.world);
     MPI_Bcast(&first_id, 1, MPI_INT64_T, 0, groups.world);
     missing = dealii::Utilities::MPI::broadcast(groups.world, missing);
+    hung    = dealii::Utilities::MPI::broadcast(groups.world, hung);
+    hung_reasons =
+      dealii::Utilities::MPI::broadcast(groups.world, hung_reasons);
+    std::map<unsigned int, std::string> reason_of;
+    for (unsigned int i = 0; i < hung.size(); ++i)
+      reason_of[hung[i]] = hung_reasons[i];
 
     // One group writes what all snapshots share.
     const bool first_group =
       dealii::Utilities::MPI::this_mpi_process(groups.world) <
       dealii::Utilities::MPI::n_mpi_processes(groups.group());
-    if (first_group && !has_space)
-      try
-        {
-          layout.write(space_file, problem, parameter_names);
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, groups.world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    const Attempt describing([&]() {
+      if (first_group && !has_space)
+        layout.write(space_file, problem, parameter_names);
+    });
+    describing.throw_together(mpi_communicator(groups.world));
 
     const unsigned int                     n_there = n_samples - missing.size();
     std::vector<std::vector<unsigned int>> batches;
@@ -237,26 +374,43 @@ namespace neuraldeal
     description.statistic_names  = model.statistic_names;
     const SnapshotWriter writer(
       data.folder, layout, problem, data.provenance, description);
-    unsigned int solves = 0;
-    std::string  last_reason;
-    Progress     progress("full solves", n_samples, groups.is_root());
+    unsigned int                 solves = 0;
+    std::pair<long, std::string> last_failure;
+    Progress progress("full solves", n_samples, groups.is_root());
     groups.distribute(
       batches.size(),
       [&](const unsigned int batch) {
         std::vector<SnapshotRecord> records;
         for (const auto id : batches[batch])
           {
-            records.push_back(solve(first_id + id, input(id)));
-            ++solves;
+            const auto hung_before = reason_of.find(id);
+            if (hung_before == reason_of.end())
+              {
+                records.push_back(solve(first_id + id, input(id)));
+                ++solves;
+              }
+            else
+              {
+                SnapshotRecord record;
+                record.id         = first_id + id;
+                record.parameters = input(id);
+                mark_failed(record, hung_before->second);
+                records.push_back(record);
+              }
             if (records.back().status == SnapshotRecord::Status::failed)
               {
                 ++failures;
-                last_reason = records.back().reason;
+                last_failure = {id, records.back().reason};
               }
           }
         writer.write(records);
+        // What the store says needs no note any more.
+        std::error_code ignored;
+        for (const auto &record : records)
+          if (groups.is_group_root() && reason_of.count(record.id) > 0)
+            fs::remove(note_file(record.id), ignored);
         // A group's own failures bound those of all from below.
-        check_failures(failures, last_reason);
+        check_failures(failures, last_failure);
       },
       [&](const unsigned int handed_out) {
         if (!batches.empty())
@@ -265,7 +419,15 @@ namespace neuraldeal
 
     groups.on_root([&]() {
       writer.write_index();
-      check_store(SnapshotReader(data.folder, problem));
+      const SnapshotReader store(data.folder, problem);
+      const auto           failed = own_failures(store);
+      if (!failed.empty())
+        progress.say(fmt::format("  {} of {} solves have failed, and are not "
+                                 "learned from:\n{}",
+                                 failed.size(),
+                                 n_samples,
+                                 summarize_failures(failed)));
+      check_store(store);
     });
 
     const unsigned int mine = groups.is_group_root() ? solves : 0;

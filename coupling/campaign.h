@@ -10,6 +10,7 @@
 #include <neuraldeal/coupling/snapshot_writer.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace neuraldeal
@@ -20,6 +21,15 @@ namespace neuraldeal
    * of ranks; samples that are there already, failed ones among them, are not
    * solved again, so a campaign that was killed goes on where it was, and so
    * does one that is to become larger.
+   *
+   * With a time budget, each call of the host's solvers may take that long: a
+   * host that asks FullOrderModel::should_stop() ends it then, and the sample
+   * has failed for the reason "time budget" (or goes to the fallback, which
+   * has the budget once more). A host that does not ask and returns late is
+   * none the worse for it. One that does not return within a multiple of the
+   * budget ends the job: the sample is noted in the store's folder, as
+   * `hung-000012.txt`, and when the job is started again has failed for that
+   * reason without being solved again.
    */
   template <typename VectorType>
   class Campaign
@@ -32,6 +42,12 @@ namespace neuraldeal
 
       /** The campaign stops when more than this share of solves fails. */
       double max_failures = 0.1;
+
+      /** Seconds that a call of the host may take; 0: no limit. */
+      double time_budget = 0.;
+
+      /** A call that takes this many times its budget ends the job. */
+      double patience = 10.;
 
       std::string provenance; ///< goes into every file
 
@@ -62,7 +78,8 @@ namespace neuraldeal
      * @return the number of full solves spent (fewer when resumed).
      * @throw std::runtime_error on all ranks, with the same message, where a
      * file cannot be written, is damaged or of another problem, or where too
-     * many solves fail. What was solved until then is in the store.
+     * many solves fail. What was solved until then is in the store. At the
+     * end the root says which solves have failed, and why.
      */
     unsigned int
     run(const unsigned int                      n_samples,
@@ -71,10 +88,30 @@ namespace neuraldeal
         const std::vector<std::string>         &parameter_names) const;
 
   private:
+    /**
+     * Call @p work of the group, the host's @p name, within the time budget.
+     * @return as ProcessGroups::try_on_group()
+     */
+    std::string
+    call_host(const long                   id,
+              const std::string           &name,
+              const std::function<void()> &work) const;
+
+    /** @p record has failed: no values, and the reason. */
+    void
+    mark_failed(SnapshotRecord &record, const std::string &reason) const;
+
+    /** The file that says that a sample hung. */
+    std::string
+    note_file(const long id) const;
+
     const FullOrderModel<VectorType> &model;
     const FieldLayout                &layout;
     const ProcessGroups              &groups;
     const AdditionalData              data;
+
+    /** On the first rank of a group with a time budget. */
+    const std::unique_ptr<Watchdog> watchdog;
   };
 } // namespace neuraldeal
 

@@ -4,7 +4,10 @@
 #ifndef neuraldeal_coupling_full_order_model_h
 #define neuraldeal_coupling_full_order_model_h
 
+#include <neuraldeal/coupling/time_budget.h>
+
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -67,6 +70,19 @@ namespace neuraldeal
     std::function<void(const VectorType &functional,
                        VectorType       &representative)>
       riesz_solve;
+
+    /** The time that the call of the moment may take; copies share it. */
+    std::shared_ptr<TimeBudget> time_budget = std::make_shared<TimeBudget>();
+
+    /**
+     * For the host, whose own loops may ask it, all ranks of the group the
+     * same number of times: whether the time budget of this call is over (see
+     * Campaign). A solver that is told so throws, or returns with whatever
+     * it has: the solve counts as failed. False where there is no budget.
+     */
+    std::function<bool()> should_stop = [budget = time_budget]() {
+      return budget->is_over();
+    };
   };
 } // namespace neuraldeal
 

@@ -393,18 +393,8 @@ namespace neuraldeal
   std::string
   ProcessGroups::try_on_group(const std::function<void()> &work) const
   {
-    std::string failure;
-    try
-      {
-        work();
-      }
-    catch (const std::exception &exception)
-      {
-        failure = one_sentence(exception);
-        if (failure.empty())
-          failure = "an unknown failure";
-      }
-    return first_message(failure, group_communicator);
+    return first_message(Attempt(work, one_sentence).words(),
+                         group_communicator);
   }
 
 
@@ -412,21 +402,11 @@ namespace neuraldeal
   void
   ProcessGroups::on_root(const std::function<void()> &work) const
   {
-    std::string failure;
-    if (is_root())
-      try
-        {
-          work();
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-          if (failure.empty())
-            failure = "an unknown failure";
-        }
-    failure = first_message(failure, world);
-    if (!failure.empty())
-      throw std::runtime_error(failure);
+    const Attempt attempt([&]() {
+      if (is_root())
+        work();
+    });
+    attempt.throw_together(mpi_communicator(world));
   }
 
 

@@ -129,7 +129,8 @@ namespace neuraldeal
 
     /**
      * Call @p work on the first rank of all. What it throws there is thrown
-     * on all ranks, as a std::runtime_error that says the same. Collective.
+     * on the others as well, as a std::runtime_error that says the same (see
+     * Attempt). Collective.
      */
     void
     on_root(const std::function<void()> &work) const;

@@ -51,32 +51,24 @@ namespace neuraldeal
                       const std::function<void(HDF5File &)> &write)
   {
     const std::string temporary = filename + ".tmp";
-    std::string       failure;
-    try
-      {
-        const PropertyLists lists(communicator);
-        HDF5File            file(temporary, lists.access, lists.transfer);
-        write(file);
-        file.close();
-      }
-    catch (const std::exception &exception)
-      {
-        failure = exception.what();
-      }
-    failure = first_message(failure, communicator);
+    const Attempt     writing([&]() {
+      const PropertyLists lists(communicator);
+      HDF5File            file(temporary, lists.access, lists.transfer);
+      write(file);
+      file.close();
+    });
+    std::string       failure = first_message(writing.words(), communicator);
 
     int rank = 0;
     MPI_Comm_rank(communicator, &rank);
-    if (failure.empty() && rank == 0)
-      try
-        {
-          publish_file(temporary, filename);
-        }
-      catch (const std::exception &exception)
-        {
-          failure = exception.what();
-        }
-    failure = first_message(failure, communicator);
+    if (failure.empty())
+      {
+        const Attempt publishing([&]() {
+          if (rank == 0)
+            publish_file(temporary, filename);
+        });
+        failure = first_message(publishing.words(), communicator);
+      }
     if (!failure.empty())
       {
         // What is left of it is of use to nobody.

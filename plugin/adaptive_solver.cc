@@ -227,6 +227,7 @@ namespace neuraldeal
     campaign_data.folder       = data.folder + "/snapshots";
     campaign_data.batch_size   = data.batch_size;
     campaign_data.max_failures = data.max_failures;
+    campaign_data.time_budget  = data.time_budget;
     campaign_data.provenance   = data.provenance;
 
     auto &description           = campaign_data.description;

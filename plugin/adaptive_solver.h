@@ -48,6 +48,7 @@ namespace neuraldeal
 
     unsigned int  batch_size   = 2;   ///< snapshots a file
     double        max_failures = 0.1; ///< share of solves that may fail
+    double        time_budget  = 0.;  ///< seconds a solve may take; 0: no limit
     unsigned int  round_size   = 50;  ///< queries a round
     std::uint64_t seed         = 1;
 

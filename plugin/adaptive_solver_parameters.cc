@@ -5,6 +5,8 @@
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <cmath>
+
 namespace neuraldeal
 {
   using namespace dealii;
@@ -59,6 +61,13 @@ namespace neuraldeal
                       fmt::format("{}", defaults.max_failures),
                       Patterns::Double(),
                       "Share of the campaign's solves that may fail.");
+    prm.declare_entry("Time budget",
+                      fmt::format("{}", defaults.time_budget),
+                      Patterns::Double(),
+                      "Seconds that a solve of the campaign may take where the "
+                      "program asks should_stop(); past ten times as many the "
+                      "job ends, and goes on without the sample when it is "
+                      "started again. 0: no limit.");
     prm.declare_entry("Round size",
                       std::to_string(defaults.round_size),
                       Patterns::Integer(),
@@ -119,6 +128,12 @@ namespace neuraldeal
                        "Failed solves",
                        fmt::format("{}", max_failures),
                        "a number from 0 to 1");
+    time_budget = prm.get_double("Time budget");
+    if (!(time_budget >= 0.) || std::isinf(time_budget))
+      throw InputError(source,
+                       "Time budget",
+                       fmt::format("{}", time_budget),
+                       "a number of seconds, or 0 for no limit");
     const std::string where = prm.get("Train");
     if (where != "here" && where != "elsewhere")
       throw InputError(source, "Train", where, "here or elsewhere");

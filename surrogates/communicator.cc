@@ -36,7 +36,9 @@ namespace neuraldeal
 
 
 
-  Attempt::Attempt(const std::function<void()> &work)
+  Attempt::Attempt(
+    const std::function<void()>                              &work,
+    const std::function<std::string(const std::exception &)> &describe)
   {
     try
       {
@@ -46,7 +48,7 @@ namespace neuraldeal
     catch (const std::exception &exception)
       {
         failure = std::current_exception();
-        message = exception.what();
+        message = describe ? describe(exception) : exception.what();
       }
     catch (...)
       {

@@ -82,14 +82,27 @@ namespace neuraldeal
   class Attempt
   {
   public:
-    /** Call @p work, and keep what it throws. */
-    explicit Attempt(const std::function<void()> &work);
+    /**
+     * Call @p work, and keep what it throws.
+     * @param describe finds the words for what is a std::exception; what()
+     * without it.
+     */
+    explicit Attempt(
+      const std::function<void()>                              &work,
+      const std::function<std::string(const std::exception &)> &describe = {});
 
     /** Whether the work has failed on this process. */
     bool
     failed() const
     {
       return bool(failure);
+    }
+
+    /** The words for it, never empty where the work has failed. */
+    const std::string &
+    words() const
+    {
+      return message;
     }
 
     /**
@@ -102,7 +115,7 @@ namespace neuraldeal
 
   private:
     std::exception_ptr failure;
-    std::string        message; ///< never empty where it has failed
+    std::string        message;
   };
 } // namespace neuraldeal
 

@@ -99,4 +99,17 @@ namespace neuraldeal
       fmt::print("  {}: {}/{} after {:.1f} s\n", phase, done, total, seconds());
     std::fflush(stdout);
   }
+
+
+
+  void
+  Progress::say(const std::string &text)
+  {
+    if (!enabled)
+      return;
+    // Below the bar, which is not drawn again over it.
+    fmt::print("{}{}", terminal && shown >= 0 ? "\n" : "", text);
+    shown = -1;
+    std::fflush(stdout);
+  }
 } // namespace neuraldeal

@@ -28,6 +28,10 @@ namespace neuraldeal
     void
     update(const long done);
 
+    /** Show lines of text, which end with a line break. */
+    void
+    say(const std::string &text);
+
     /** Whether to show nothing at all from now on, in this process. */
     static void
     set_quiet(const bool quiet);

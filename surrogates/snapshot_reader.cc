@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <regex>
 
 namespace neuraldeal
 {
@@ -478,5 +480,43 @@ namespace neuraldeal
   SnapshotReader::batch_file(const std::string &folder, const long batch)
   {
     return fmt::format("{}/batch-{:06}.h5", folder, batch);
+  }
+
+
+
+  std::string
+  summarize_failures(const std::vector<std::pair<long, std::string>> &failures)
+  {
+    struct Kind
+    {
+      long        n = 0;
+      long        first;
+      std::string reason;
+    };
+    const std::regex            number("[-+]?[0-9][0-9.]*([eE][-+]?[0-9]+)?");
+    std::map<std::string, Kind> by_words;
+    for (const auto &[id, reason] : failures)
+      {
+        auto &kind = by_words[std::regex_replace(reason, number, "#")];
+        if (kind.n == 0 || id < kind.first)
+          {
+            kind.first  = id;
+            kind.reason = reason;
+          }
+        ++kind.n;
+      }
+    std::vector<Kind> kinds;
+    for (const auto &entry : by_words)
+      kinds.push_back(entry.second);
+    std::sort(kinds.begin(), kinds.end(), [](const Kind &a, const Kind &b) {
+      return a.n != b.n ? a.n > b.n : a.first < b.first;
+    });
+    std::string result;
+    for (const auto &kind : kinds)
+      result += fmt::format("    {} × (first: sample {}) {}\n",
+                            kind.n,
+                            kind.first,
+                            printable(kind.reason, 300));
+    return result;
   }
 } // namespace neuraldeal

@@ -171,6 +171,15 @@ namespace neuraldeal
     std::vector<std::pair<long, std::string>> failed;
     std::vector<CampaignDescription>          all_campaigns;
   };
+
+  /**
+   * What there is to say of @p failures (samples and reasons): a line for each
+   * kind, the most frequent one first, with the number of samples, the first
+   * of them, and its reason. Reasons that differ in nothing but their numbers
+   * are of the same kind. Empty where there are none.
+   */
+  std::string
+  summarize_failures(const std::vector<std::pair<long, std::string>> &failures);
 } // namespace neuraldeal
 
 #endif

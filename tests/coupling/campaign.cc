@@ -5,7 +5,14 @@
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -428,8 +435,9 @@ TEST(Campaign, StopsWhereTooManyFail)
       expect_sentence(message,
                       {"the campaign in " + store,
                        "number of failed solves",
-                       "at most 4 of 16",
-                       "Even ones fail."});
+                       "at most 4 of 16, a share of 0.25 (sample ",
+                       " failed: Even ones fail); what has been solved is "
+                       "kept."});
       EXPECT_TRUE(same_on_all_ranks(message));
 
       // What was solved is still there, and whole.
@@ -521,4 +529,384 @@ TEST(Campaign, SolvesWithoutACoarseSolve)
   const auto snapshots = SnapshotReader(folder.path).read(0, 3);
   EXPECT_EQ(snapshots.prior.abs().max().item<double>(), 0.);
   EXPECT_GT(snapshots.solution.abs().max().item<double>(), 0.);
+}
+
+
+
+TEST(Campaign, TimeBudgetEndsSolvesThatAsk)
+{
+  const ScratchFolder folder;
+  for (const auto size : group_sizes())
+    for (const bool with_fallback : {false, true})
+      {
+        const auto store =
+          folder / (std::to_string(size) + (with_fallback ? "f" : ""));
+        Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+        all.data.max_failures  = 0.7;
+        all.data.time_budget   = 0.01;
+        all.data.patience      = 1e6;
+        const auto should_stop = all.model.should_stop;
+        const auto solve       = all.model.solve;
+        // One that would go on for ever.
+        const auto wait = [&]() {
+          unsigned int n = 0;
+          while (!should_stop())
+            ++n;
+          EXPECT_TRUE(should_stop());
+          // All ranks stop in the same iteration.
+          EXPECT_TRUE(same_on_all_ranks(n, all.groups.group()));
+          return n;
+        };
+        all.model.solve = [&](const Input &input, Distributed &x) {
+          if (input == design(1))
+            return wait();
+          if (input == design(2))
+            {
+              wait();
+              if (all.is_last_of_group())
+                throw std::runtime_error("told to stop");
+            }
+          return solve(input, x);
+        };
+        // The coarse solve has a budget as well, of its own.
+        const auto coarse_solve = all.model.coarse_solve;
+        all.model.coarse_solve  = [&](const Input &input, Distributed &x) {
+          if (input == design(3))
+            wait();
+          coarse_solve(input, x);
+        };
+        if (with_fallback)
+          all.model.fallback_solve = [&](const Input &input, Distributed &x) {
+            if (input == design(2))
+              wait();
+            return all.host.fine.solve(input, x);
+          };
+        EXPECT_EQ(all.run(6), 6u);
+        EXPECT_FALSE(all.model.should_stop());
+
+        const auto        status  = by_sample<std::int64_t>(store, "status");
+        const auto        reasons = by_sample<std::string>(store, "reason");
+        const std::string stopped =
+          "time budget: solve() was stopped after 0.01 s";
+        const std::string said = " (it said: told to stop)";
+        EXPECT_EQ(reasons.at(1), stopped);
+        EXPECT_EQ(status.at(1), with_fallback ? 1 : 2);
+        EXPECT_EQ(reasons.at(2),
+                  stopped + said +
+                    (with_fallback ? "; the fallback: time budget: "
+                                     "fallback_solve() was stopped after "
+                                     "0.01 s" :
+                                     ""));
+        EXPECT_EQ(status.at(2), 2);
+        EXPECT_EQ(reasons.at(3),
+                  "time budget: coarse_solve() was stopped after 0.01 s");
+        EXPECT_EQ(status.at(3), 2);
+        for (const long id : {0, 4, 5})
+          EXPECT_EQ(status.at(id), 0) << id << ": " << reasons.at(id);
+      }
+}
+
+
+
+TEST(Campaign, WithoutATimeBudgetNobodyIsStopped)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 3);
+  Ensemble<Distributed> all(MPI_COMM_WORLD, 1, folder / "all");
+  const auto            solve = all.model.solve;
+  all.model.solve             = [&](const Input &input, Distributed &x) {
+    EXPECT_FALSE(all.model.should_stop());
+    return solve(input, x);
+  };
+  all.run(3);
+  expect_equal_stores(folder / "all", folder / "one");
+}
+
+
+
+TEST(Campaign, KeepsTheInputsOfWhatFails)
+{
+  const ScratchFolder folder;
+  for (const auto size : group_sizes())
+    {
+      const auto            store = folder / std::to_string(size);
+      Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+      all.data.max_failures = 0.5;
+      const auto solve      = all.model.solve;
+      all.model.solve       = [&](const Input &input, Distributed &x) {
+        const unsigned int n = solve(input, x);
+        // A vector of another size, on one rank.
+        if (input == design(1) && all.is_last_of_group())
+          x.reinit(5);
+        // As libraries do that know no std::exception.
+        if (input == design(4))
+          throw 17;
+        return n;
+      };
+      EXPECT_EQ(all.run(6), 6u);
+      const auto reasons = by_sample<std::string>(store, "reason");
+      EXPECT_EQ(reasons.at(1).rfind("the solution has 5 entries where "
+                                    "reinit_vector() gives it ",
+                                    0),
+                0u)
+        << reasons.at(1);
+      EXPECT_EQ(reasons.at(4), "an unknown failure");
+      const SnapshotReader reader(store);
+      EXPECT_EQ(reader.ids(), (std::vector<long>{0, 2, 3, 5}));
+      ASSERT_EQ(reader.failures().size(), 2u);
+      for (const auto &[id, reason] : reader.failures())
+        {
+          EXPECT_EQ(reason, reasons.at(id));
+          const HDF5File file(SnapshotReader::batch_file(store, id / 2 * 2));
+          const Input    wanted = design(id);
+          std::vector<double> found(wanted.size());
+          file.read_block(
+            "parameters", id % 2, 1, 0, found.size(), found.data());
+          EXPECT_EQ(found, wanted);
+        }
+      // What follows a wrong vector is right.
+      make_reference<Distributed>(store + "-one", 6);
+      EXPECT_LE((SnapshotReader(reader, {0, 2, 3, 5}).read(0, 4).solution -
+                 SnapshotReader(SnapshotReader(store + "-one"), {0, 2, 3, 5})
+                   .read(0, 4)
+                   .solution)
+                  .abs()
+                  .max()
+                  .item<double>(),
+                1e3 * PoissonHost::tolerance);
+    }
+}
+
+
+
+namespace
+{
+  /** Limits the size of files that this process writes, without a signal. */
+  class FileSizeLimit
+  {
+  public:
+    FileSizeLimit()
+      : action(std::signal(SIGXFSZ, SIG_IGN))
+    {
+      getrlimit(RLIMIT_FSIZE, &before);
+    }
+
+    ~FileSizeLimit()
+    {
+      set(before.rlim_cur);
+      std::signal(SIGXFSZ, action);
+    }
+
+    void
+    set(const rlim_t bytes) const
+    {
+      rlimit limit   = before;
+      limit.rlim_cur = bytes;
+      setrlimit(RLIMIT_FSIZE, &limit);
+    }
+
+  private:
+    void (*const action)(int);
+    rlimit before;
+  };
+
+
+
+  /** A file system in memory, seen by all ranks, if root may have one. */
+  class SmallDisk
+  {
+  public:
+    SmallDisk(const std::string &path, const std::string &size)
+      : path(path)
+    {
+      if (rank() == 0)
+        {
+          std::filesystem::create_directories(path);
+          if (mount("tmpfs", path.c_str(), "tmpfs", 0, size.c_str()) != 0)
+            why_not = std::strerror(errno);
+        }
+      why_not = first_message(why_not, MPI_COMM_WORLD);
+    }
+
+    ~SmallDisk()
+    {
+      MPI_Barrier(MPI_COMM_WORLD);
+      if (rank() == 0 && why_not.empty())
+        umount2(path.c_str(), MNT_DETACH);
+      MPI_Barrier(MPI_COMM_WORLD);
+    }
+
+    void
+    change(const unsigned long flags, const std::string &size) const
+    {
+      MPI_Barrier(MPI_COMM_WORLD);
+      if (rank() == 0)
+        {
+          EXPECT_EQ(mount("tmpfs",
+                          path.c_str(),
+                          "tmpfs",
+                          MS_REMOUNT | flags,
+                          size.c_str()),
+                    0)
+            << std::strerror(errno);
+        }
+      MPI_Barrier(MPI_COMM_WORLD);
+    }
+
+    const std::string path;
+    std::string       why_not;
+  };
+
+
+
+  /** That a campaign which cannot write says so, and has lost nothing. */
+  void
+  expect_refusal(Ensemble<Distributed>          &all,
+                 const unsigned int              n_samples,
+                 const std::string              &reference,
+                 const std::vector<std::string> &parts)
+  {
+    const auto before = SnapshotReader(all.data.folder).ids();
+    MPI_Barrier(MPI_COMM_WORLD);
+    const auto message = message_of([&]() { all.run(n_samples); });
+    expect_sentence(message, parts);
+    EXPECT_TRUE(same_on_all_ranks(message));
+    const SnapshotReader store(all.data.folder, "abc");
+    const auto           ids = store.ids();
+    EXPECT_TRUE(
+      std::includes(ids.begin(), ids.end(), before.begin(), before.end()));
+    EXPECT_LT(ids.size(), n_samples);
+    const auto found = store.read(0, store.size());
+    const auto wanted =
+      SnapshotReader(SnapshotReader(reference), ids).read(0, ids.size());
+    EXPECT_LE((found.solution - wanted.solution).abs().max().item<double>(),
+              1e3 * PoissonHost::tolerance);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+} // namespace
+
+
+
+TEST(Campaign, FilesThatMayNotGrowAreAnErrorOnAllRanks)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 10);
+  for (const auto size : group_sizes())
+    {
+      const auto            store = folder / std::to_string(size);
+      Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+      all.run(4);
+      const auto solve = all.model.solve;
+      {
+        const FileSizeLimit limit;
+        // MPI has files of its own: the limit comes when it has made them.
+        all.model.solve = [&](const Input &input, Distributed &x) {
+          limit.set(4096);
+          return solve(input, x);
+        };
+        expect_refusal(all, 10, folder / "one", {store + "/batch-0", ".h5"});
+      }
+      // Without the limit it goes on.
+      all.model.solve = solve;
+      EXPECT_EQ(message_of([&]() { all.run(10); }), "");
+      expect_equal_stores(store, folder / "one", 1e3 * PoissonHost::tolerance);
+      EXPECT_EQ(files_in(store), files_in(folder / "one"));
+    }
+}
+
+
+
+TEST(Campaign, FullDiskIsAnErrorOnAllRanks)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 40);
+  for (const auto size : group_sizes())
+    {
+      const SmallDisk disk(folder / std::to_string(size), "size=128k");
+      if (!disk.why_not.empty())
+        GTEST_SKIP() << "no file system can be mounted: " << disk.why_not;
+      const auto            store = disk.path + "/store";
+      Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+      EXPECT_EQ(message_of([&]() { all.run(4); }), "");
+      expect_refusal(all, 40, folder / "one", {store, "disk"});
+      disk.change(0, "size=16m");
+      EXPECT_EQ(message_of([&]() { all.run(40); }), "");
+      expect_equal_stores(store, folder / "one", 1e3 * PoissonHost::tolerance);
+      EXPECT_EQ(files_in(store), files_in(folder / "one"));
+    }
+}
+
+
+
+TEST(Campaign, ReadOnlyFolderIsAnErrorOnAllRanks)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 8);
+  for (const auto size : group_sizes())
+    {
+      // Permissions do not keep root from writing.
+      const bool      is_root = geteuid() == 0;
+      const SmallDisk disk(folder / std::to_string(size), "size=16m");
+      if (is_root && !disk.why_not.empty())
+        GTEST_SKIP() << "no file system can be mounted: " << disk.why_not;
+      Ensemble<Distributed> all(MPI_COMM_WORLD, size, disk.path);
+      all.run(4);
+      const auto set_writable = [&](const bool writable) {
+        if (is_root)
+          disk.change(writable ? 0 : MS_RDONLY, "");
+        MPI_Barrier(MPI_COMM_WORLD);
+        if (!is_root && rank() == 0)
+          std::filesystem::permissions(disk.path,
+                                       std::filesystem::perms(writable ? 0755 :
+                                                                         0555));
+        MPI_Barrier(MPI_COMM_WORLD);
+      };
+      set_writable(false);
+      expect_refusal(all,
+                     8,
+                     folder / "one",
+                     {disk.path + "/batch-0", "could not be created"});
+      set_writable(true);
+      EXPECT_EQ(message_of([&]() { all.run(8); }), "");
+      expect_equal_stores(disk.path,
+                          folder / "one",
+                          1e3 * PoissonHost::tolerance);
+    }
+}
+
+
+
+TEST(Campaign, LostFolderIsAnErrorOnAllRanks)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 8);
+  for (const auto size : group_sizes())
+    {
+      const auto            store = folder / std::to_string(size);
+      Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+      const auto            solve = all.model.solve;
+      all.model.solve             = [&](const Input &input, Distributed &x) {
+        const unsigned int n = solve(input, x);
+        // Whoever comes to the last sample takes it away.
+        std::error_code ignored;
+        if (input == design(7) && all.groups.is_group_root())
+          std::filesystem::rename(store, store + "-lost", ignored);
+        return n;
+      };
+      const auto message = message_of([&]() { all.run(8); });
+      expect_sentence(message, {store + "/batch-0"});
+      EXPECT_TRUE(same_on_all_ranks(message));
+      MPI_Barrier(MPI_COMM_WORLD);
+      // What is elsewhere now is whole.
+      const SnapshotReader lost(store + "-lost", "abc");
+      if (lost.size() > 0)
+        {
+          EXPECT_TRUE(torch::isfinite(lost.read(0, lost.size()).solution)
+                        .all()
+                        .template item<bool>());
+        }
+      all.model.solve = solve;
+      EXPECT_EQ(message_of([&]() { all.run(8); }), "");
+      expect_equal_stores(store, folder / "one", 1e3 * PoissonHost::tolerance);
+    }
 }

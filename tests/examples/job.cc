@@ -80,31 +80,37 @@ namespace job
 
   namespace
   {
-    /** Start mpirun in the background, its output in a file. */
+    /** Start a command in the background, its output in a file. */
     pid_t
-    start(const std::string &folder, const unsigned int ranks)
+    start(const Command &command, const std::string &output)
     {
+      std::vector<char *> arguments;
+      for (const auto &word : command)
+        arguments.push_back(const_cast<char *>(word.c_str()));
+      arguments.push_back(nullptr);
       const pid_t child = fork();
       if (child == 0)
         {
           setsid();
-          const std::string output = folder + "/output.txt";
           if (!freopen(output.c_str(), "w", stdout) ||
               dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
             _exit(126);
-          const std::string n   = std::to_string(ranks);
-          const std::string prm = folder + "/job.prm";
-          execlp(MPIEXEC,
-                 MPIEXEC,
-                 "-np",
-                 n.c_str(),
-                 "--oversubscribe",
-                 PROGRAM,
-                 prm.c_str(),
-                 static_cast<char *>(nullptr));
+          execvp(arguments[0], arguments.data());
           _exit(127);
         }
       return child;
+    }
+
+    /** The job of a folder. */
+    Command
+    command_of(const std::string &folder, const unsigned int ranks)
+    {
+      return {MPIEXEC,
+              "-np",
+              std::to_string(ranks),
+              "--oversubscribe",
+              PROGRAM,
+              folder + "/job.prm"};
     }
 
     /** All descendants of a process, and itself. */
@@ -146,10 +152,18 @@ namespace job
   Result
   run(const std::string &folder, const unsigned int ranks)
   {
-    const pid_t child  = start(folder, ranks);
+    return run_command(command_of(folder, ranks), folder + "/output.txt");
+  }
+
+
+
+  Result
+  run_command(const Command &command, const std::string &output)
+  {
+    const pid_t child  = start(command, output);
     int         status = 0;
     waitpid(child, &status, 0);
-    std::ifstream file(folder + "/output.txt");
+    std::ifstream file(output);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1,
             std::string((std::istreambuf_iterator<char>(file)),
                         std::istreambuf_iterator<char>())};
@@ -162,7 +176,21 @@ namespace job
                const unsigned int           ranks,
                const std::function<bool()> &now)
   {
-    const pid_t        child     = start(folder, ranks);
+    return run_and_kill_command(command_of(folder, ranks),
+                                folder + "/output.txt",
+                                ranks + 1,
+                                now);
+  }
+
+
+
+  bool
+  run_and_kill_command(const Command               &command,
+                       const std::string           &output,
+                       const unsigned int           n,
+                       const std::function<bool()> &now)
+  {
+    const pid_t        child     = start(command, output);
     std::vector<pid_t> everybody = {child};
     auto               looked    = std::chrono::steady_clock::now();
     // Writes are short: who has to be stopped is known before the moment
@@ -172,7 +200,7 @@ namespace job
         int status = 0;
         if (waitpid(child, &status, WNOHANG) == child)
           return false;
-        if (everybody.size() < ranks + 1 &&
+        if (everybody.size() < n &&
             std::chrono::steady_clock::now() - looked >
               std::chrono::milliseconds(50))
           {

@@ -54,6 +54,23 @@ namespace job
                const unsigned int           ranks,
                const std::function<bool()> &now);
 
+  /** A program and its arguments. */
+  using Command = std::vector<std::string>;
+
+  /** Run any other command to its end; what it says goes through @p file. */
+  Result
+  run_command(const Command &command, const std::string &file);
+
+  /**
+   * As run_and_kill(), for any other command, whose processes are @p n with
+   * their descendants.
+   */
+  bool
+  run_and_kill_command(const Command               &command,
+                       const std::string           &file,
+                       const unsigned int           n,
+                       const std::function<bool()> &now);
+
   /** These columns of the decision log, an entry a query. */
   std::vector<std::vector<std::string>>
   decision_log(const std::string              &folder,

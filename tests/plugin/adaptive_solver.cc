@@ -1171,6 +1171,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(data.batch_size, defaults.batch_size);
   EXPECT_EQ(data.max_failures, defaults.max_failures);
   EXPECT_EQ(data.round_size, defaults.round_size);
+  EXPECT_EQ(data.time_budget, 0.);
   EXPECT_EQ(data.seed, defaults.seed);
   EXPECT_EQ(data.surrogate, "POD network");
   EXPECT_TRUE(data.train_here);
@@ -1183,6 +1184,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
                            "set Held-out solves = 50\n"
                            "set Snapshots per file = 5\n"
                            "set Failed solves = 0.25\n"
+                           "set Time budget = 60\n"
                            "set Round size = 7\n"
                            "set Seed = 12\n"
                            "set Train = elsewhere\n"
@@ -1209,6 +1211,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(other.n_held_out, 50u);
   EXPECT_EQ(other.batch_size, 5u);
   EXPECT_EQ(other.max_failures, 0.25);
+  EXPECT_EQ(other.time_budget, 60.);
   EXPECT_EQ(other.round_size, 7u);
   EXPECT_EQ(other.seed, 12u);
   EXPECT_FALSE(other.train_here);
@@ -1252,6 +1255,7 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   refused("set Seed = -1", {"Seed is '-1'"});
   refused("set Failed solves = 1.5",
           {"test.prm", "Failed solves is '1.5'", "a number from 0 to 1"});
+  refused("set Time budget = -1", {"test.prm", "Time budget is '-1'"});
   refused("subsection Trust\nset Confidence = 1\nend",
           {"test.prm", "Confidence is '1'", "above 0 and below 1"});
   refused("subsection Surrogate\nset Type = oracle\nend",

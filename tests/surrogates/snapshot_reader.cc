@@ -469,4 +469,22 @@ namespace
     std::filesystem::remove(folder / "space.h5");
     expect_sentence(complaint_of_the_space(), {folder / "space.h5"});
   }
+
+
+
+  TEST(SummarizeFailures, ByKind)
+  {
+    EXPECT_EQ(summarize_failures({}), "");
+    EXPECT_EQ(summarize_failures(
+                {{7, "no convergence in step 3, residual 1.5e-3"},
+                 {9, "the solution is\nnot finite"},
+                 {2, "no convergence in step 100, residual -2e+10"}}),
+              "    2 × (first: sample 2) no convergence in step 100, residual "
+              "-2e+10\n"
+              "    1 × (first: sample 9) the solution is?not finite\n");
+    // As many of each: the first one first.
+    EXPECT_EQ(summarize_failures({{3, "b"}, {4, "a"}}),
+              "    1 × (first: sample 3) b\n"
+              "    1 × (first: sample 4) a\n");
+  }
 } // namespace
