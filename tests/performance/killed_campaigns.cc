@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/random.h>
-#include <neuraldeal/surrogates/snapshot_reader.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -48,11 +47,25 @@ namespace neuraldeal::performance
 
 
 
+    /** Those of a store; whether they are whole is seen when they are read. */
+    std::vector<std::string>
+    batch_files(const std::string &store)
+    {
+      std::vector<std::string> result;
+      for (const auto &entry : fs::directory_iterator(store))
+        if (entry.path().filename().string().rfind("batch-", 0) == 0 &&
+            entry.path().extension() == ".h5")
+          result.push_back(entry.path().string());
+      return result;
+    }
+
+
+
     std::multimap<long, Sample>
     read_samples(const std::string &store)
     {
       std::multimap<long, Sample> result;
-      for (const auto &name : SnapshotReader(store).batch_files())
+      for (const auto &name : batch_files(store))
         {
           const HDF5File file(name);
           const auto     ids        = file.read<std::int64_t>("sample");
@@ -125,7 +138,7 @@ namespace neuraldeal::performance
   {
     std::multiset<long> result;
     if (fs::is_directory(store))
-      for (const auto &name : SnapshotReader(store).batch_files())
+      for (const auto &name : batch_files(store))
         for (const auto id : HDF5File(name).read<std::int64_t>("sample"))
           result.insert(id);
     return result;
@@ -192,7 +205,7 @@ namespace neuraldeal::performance
         if (!subset)
           {
             const HDF5File index(store + "/index.h5");
-            for (const auto &name : SnapshotReader(store).batch_files())
+            for (const auto &name : batch_files(store))
               if (!index.has(fs::path(name).stem().string()))
                 complain("index.h5 does not know " + name);
             for (const auto &entry : fs::directory_iterator(store))

@@ -133,7 +133,7 @@ TEST(Kills, JobThatHangsEndsAndGoesOnWithoutTheSample)
       };
       const auto hung = start();
       EXPECT_NE(hung.status, 0);
-      for (const std::string part :
+      for (const std::string &part :
            {"Error: the campaign in " + store,
             std::string("solve() of sample 2 did not return within 3 s, 2 "
                         "times the time budget; start the job again, and it "
