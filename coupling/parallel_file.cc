@@ -27,15 +27,20 @@ namespace neuraldeal
             transfer = H5Pcreate(H5P_DATASET_XFER);
             H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE);
           }
+        else
+          {
+            // One process puts it together in memory: HDF5 does not survive a
+            // disk that is full when a file is closed.
+            access = H5Pcreate(H5P_FILE_ACCESS);
+            H5Pset_fapl_core(access, 1 << 20, false);
+          }
       }
 
       ~PropertyLists()
       {
-        if (access != H5P_DEFAULT)
-          {
-            H5Pclose(access);
-            H5Pclose(transfer);
-          }
+        H5Pclose(access);
+        if (transfer != H5P_DEFAULT)
+          H5Pclose(transfer);
       }
 
       hid_t access   = H5P_DEFAULT;
@@ -55,7 +60,14 @@ namespace neuraldeal
       const PropertyLists lists(communicator);
       HDF5File            file(temporary, lists.access, lists.transfer);
       write(file);
-      file.close();
+      if (lists.transfer == H5P_DEFAULT)
+        {
+          const auto bytes = file.image();
+          file.close();
+          write_bytes(temporary, bytes);
+        }
+      else
+        file.close();
     });
     std::string       failure = first_message(writing.words(), communicator);
 

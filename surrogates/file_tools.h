@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace neuraldeal
 {
@@ -18,6 +19,13 @@ namespace neuraldeal
    */
   void
   publish_file(const std::string &temporary, const std::string &filename);
+
+  /**
+   * Write a file of these bytes, replacing what is there.
+   * @throw FileError with the system's reason: a full disk, no permission, …
+   */
+  void
+  write_bytes(const std::string &filename, const std::vector<char> &bytes);
 
   /** The 64-bit FNV-1a hash (Fowler, Noll and Vo) of some bytes. */
   std::uint64_t

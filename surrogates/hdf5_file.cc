@@ -117,6 +117,21 @@ namespace neuraldeal
 
 
 
+  std::vector<char>
+  HDF5File::image() const
+  {
+    const bool    flushed = H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0;
+    const ssize_t size    = H5Fget_file_image(file, nullptr, 0);
+    if (!flushed || size < 0)
+      fail("it could not be put together");
+    std::vector<char> result(size);
+    if (H5Fget_file_image(file, result.data(), result.size()) != size)
+      fail("it could not be put together");
+    return result;
+  }
+
+
+
   void
   HDF5File::fail(const std::string &what) const
   {

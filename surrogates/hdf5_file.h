@@ -43,6 +43,13 @@ namespace neuraldeal
     void
     close();
 
+    /**
+     * The bytes of the file that is being written, as they would be on the
+     * disk: for one that is held in memory (H5Pset_fapl_core).
+     */
+    std::vector<char>
+    image() const;
+
     bool
     has(const std::string &name) const;
 

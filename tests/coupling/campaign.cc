@@ -565,6 +565,7 @@ TEST(Campaign, TimeBudgetEndsSolvesThatAsk)
               wait();
               if (all.is_last_of_group())
                 throw std::runtime_error("told to stop");
+              return 0u;
             }
           return solve(input, x);
         };
@@ -828,7 +829,7 @@ TEST(Campaign, FullDiskIsAnErrorOnAllRanks)
       const auto            store = disk.path + "/store";
       Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
       EXPECT_EQ(message_of([&]() { all.run(4); }), "");
-      expect_refusal(all, 40, folder / "one", {store, "disk"});
+      expect_refusal(all, 40, folder / "one", {store, "could not be "});
       disk.change(0, "size=16m");
       EXPECT_EQ(message_of([&]() { all.run(40); }), "");
       expect_equal_stores(store, folder / "one", 1e3 * PoissonHost::tolerance);
