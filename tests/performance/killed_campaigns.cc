@@ -358,6 +358,8 @@ namespace neuraldeal::performance
                 in_write ? "inside a write," : "elsewhere,     ",
                 now.size(),
                 state.writes->begun.load());
+            // The next process would say it once more.
+            std::fflush(stdout);
             before = std::move(now);
           }
         const auto differences = compare_stores(store, reference);
