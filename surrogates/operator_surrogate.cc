@@ -135,6 +135,13 @@ namespace neuraldeal
        0.95,
        "Share of the training snapshots that the operator is trained on; the "
        "others say what it leaves."},
+      {"data parallel",
+       false,
+       0,
+       0,
+       "Whether all processes train each operator together, with a part of "
+       "every batch each. The model then depends on their number by rounding. "
+       "Otherwise the operators of an uncertainty are shared out among them."},
       {"seed", 1, 0, 1e15, "Of everything random."},
       {"device",
        "auto",
@@ -313,13 +320,15 @@ namespace neuraldeal
                                    parameter_scale,
                                    torch::ones_like(parameter_scale));
 
-    // One process trains: then the model is the same on any number of them.
-    with_prior = training.prior.count_nonzero().item<long>() > 0;
+    with_prior          = training.prior.count_nonzero().item<long>() > 0;
+    const bool    alone = !is_probabilistic() && !parameters["data parallel"];
     const Attempt attempt([&]() {
-      if (communicator.rank == 0)
-        train(training, known, space);
+      if (communicator.rank == 0 || !alone)
+        train(training, known, space, communicator);
     });
     attempt.throw_together(communicator);
+    // What is computed after the training may be rounded otherwise on another
+    // kind of processor.
     if (communicator.size > 1)
       {
         ModelFile file;
@@ -385,9 +394,12 @@ namespace neuraldeal
   void
   OperatorSurrogate::train(const Snapshots     &training,
                            const torch::Tensor &known,
-                           const FieldSpace    &space)
+                           const FieldSpace    &space,
+                           const Communicator  &communicator)
   {
-    const auto task = make_task(training, known, space);
+    auto task          = make_task(training, known, space);
+    task.communicator  = communicator;
+    task.data_parallel = parameters["data parallel"];
     const auto untrained =
       std::make_shared<OperatorModel>(task.type,
                                       task.shape,
@@ -448,11 +460,16 @@ namespace neuraldeal
                                 inside("loss parameters"),
                                 context);
     model           = untrained;
-    Trainer trainer(
-      model, task.training, {}, loss, task.symmetries, task.options);
+    Trainer trainer(model,
+                    task.training,
+                    {},
+                    loss,
+                    task.symmetries,
+                    task.options,
+                    task.data_parallel ? task.communicator : Communicator());
     if (task.channel_symmetries.defined())
       trainer.set_channel_symmetries(task.channel_symmetries);
-    trainer.run(true);
+    trainer.run(task.communicator.rank == 0);
   }
 
 

@@ -32,8 +32,10 @@ namespace neuraldeal
    * among them.
    *
    * With the seed and the number of threads the model is determined, bit for
-   * bit on the CPU. In a group of processes the first one trains, and the
-   * others are given what it would have put into a model file.
+   * bit on the CPU. In a group of processes the operators of an uncertainty,
+   * where it has several, are shared out (see train_operators()), and with
+   * "data parallel" all train each of them together. In the end all have what
+   * the first one would put into a model file.
    */
   class OperatorSurrogate : public CorrectedMapSurrogate
   {
@@ -87,11 +89,12 @@ namespace neuraldeal
     std::unique_ptr<ProbabilisticOperator>
     make_method() const;
 
-    /** Train on this process. */
+    /** Train, with the other processes where these have a share in it. */
     void
     train(const Snapshots     &training,
           const torch::Tensor &known,
-          const FieldSpace    &space);
+          const FieldSpace    &space,
+          const Communicator  &communicator);
 
     /** Train the operator alone. @p untrained has its scales. */
     void

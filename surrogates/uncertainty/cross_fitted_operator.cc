@@ -176,14 +176,12 @@ namespace neuraldeal
 
 
   CrossFittedOperator::Unseen
-  CrossFittedOperator::cross_fit(const Task                        &task,
-                                 const nlohmann::json              &choices,
-                                 const std::shared_ptr<const Loss> &loss) const
+  CrossFittedOperator::cross_fit(
+    const Task                                        &task,
+    const std::vector<torch::Tensor>                  &left_out,
+    const std::vector<std::shared_ptr<OperatorModel>> &of_others) const
   {
-    const long n = task.training.size(), folds = std::min(chosen.folds, n);
-    const auto order =
-      CounterRandom(task.options.seed, CounterRandom::Stream::splitting, 0)
-        .permutation(n);
+    const long n = task.training.size(), folds = left_out.size();
     const auto device = task.training.input.fields.device();
     const long n_symmetries =
       task.symmetries.defined() ? task.symmetries.size(0) : 1;
@@ -199,19 +197,8 @@ namespace neuraldeal
     std::vector<std::int64_t> fold_of;
     for (long fold = 0; fold < folds; ++fold)
       {
-        std::vector<long> seen, unseen;
-        for (long i = 0; i < n; ++i)
-          (i % folds == fold ? unseen : seen).push_back(order[i]);
-        Task without     = task;
-        without.training = task.training.select(torch::tensor(seen).to(device));
-        // As many steps as with all samples
-        without.options.epochs = task.options.epochs * n / long(seen.size());
-        const auto model =
-          train_operator(without, choices, loss, task.options.seed + 1 + fold);
-
-        // Its answers to images are errors as well, others than to the samples.
-        const auto rest =
-          task.training.select(torch::tensor(unseen).to(device));
+        // Answers to images are errors as well, others than to the samples.
+        const auto rest = task.training.select(left_out[fold]);
         for (long image = 0; image < n_images; ++image)
           for (long begin = 0; begin < rest.size(); begin += block_size)
             {
@@ -230,7 +217,7 @@ namespace neuraldeal
                                                                       turns) :
                       torch::Tensor());
                 }
-              answers.push_back(ask(*model, block));
+              answers.push_back(ask(*of_others[fold], block));
               answers.back().factor = torch::Tensor();
               fold_of.insert(fold_of.end(), block.size(), fold);
               data.push_back(block);
@@ -348,11 +335,38 @@ namespace neuraldeal
         loss =
           std::make_shared<EnsembleLoss>(loss, task.norm, chosen.diversity);
       }
-    model = train_operator(task, choices, loss, task.options.seed);
+    // The first learns all samples, the others leave out a part each.
+    const long folds = std::min(chosen.folds, n);
+    const auto order =
+      CounterRandom(task.options.seed, CounterRandom::Stream::splitting, 0)
+        .permutation(n);
+    const auto samples = [&](const auto &belong) {
+      std::vector<std::int64_t> numbers;
+      for (long i = 0; i < n; ++i)
+        if (belong(i % folds))
+          numbers.push_back(order[i]);
+      return torch::tensor(numbers).to(task.training.input.fields.device());
+    };
+    auto models =
+      train_operators(task, choices, loss, 1 + folds, [&](const long i) {
+        Task own = task;
+        if (i == 0)
+          return own;
+        own.training = task.training.select(
+          samples([&](const long fold) { return fold != i - 1; }));
+        // As many steps as with all samples
+        own.options.epochs = task.options.epochs * n / own.training.size();
+        return own;
+      });
+    model = models[0];
+    models.erase(models.begin());
+    std::vector<torch::Tensor> left_out;
+    for (long i = 0; i < folds; ++i)
+      left_out.push_back(samples([&](const long fold) { return fold == i; }));
 
     range.fit(task.training);
 
-    const auto unseen  = cross_fit(task, choices, loss);
+    const auto unseen  = cross_fit(task, left_out, models);
     const auto counted = counted_values(*model, unseen.data, unseen.error);
     const auto squares = field_mean(unseen.error.square(), counted);
     mean_spread        = unseen.answer.spread.defined() ?
@@ -375,18 +389,20 @@ namespace neuraldeal
                    unseen.error /
                      (by_sample(error_size.left_out_squares(), w) * w).sqrt(),
                    torch::ones_like(unseen.error));
-    const auto &fields   = of_errors.training.input.fields;
-    of_errors.type       = variance_type(of_errors.training);
-    of_errors.parameters = variance_choices(task, of_errors.training);
-    of_errors.shape      = {fields.size(1),
-                            unseen.error.size(1),
+    const auto &fields      = of_errors.training.input.fields;
+    of_errors.type          = variance_type(of_errors.training);
+    of_errors.parameters    = variance_choices(task, of_errors.training);
+    of_errors.shape         = {fields.size(1),
+                               unseen.error.size(1),
                        of_errors.training.input.points.defined() ?
-                              task.shape.dim :
-                              fields.dim() - 2};
-    of_errors.source     = task.source;
-    auto &options        = of_errors.options;
-    options              = Trainer::Parameters();
-    options.batch_size   = std::min(variance_batch, fields.size(0));
+                                 task.shape.dim :
+                                 fields.dim() - 2};
+    of_errors.source        = task.source;
+    of_errors.communicator  = task.communicator;
+    of_errors.data_parallel = task.data_parallel;
+    auto &options           = of_errors.options;
+    options                 = Trainer::Parameters();
+    options.batch_size      = std::min(variance_batch, fields.size(0));
     // No more steps than the first operator has had.
     const long steps =
       std::min(chosen.steps, task.options.epochs * n / task.options.batch_size);

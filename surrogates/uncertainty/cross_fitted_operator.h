@@ -94,11 +94,15 @@ namespace neuraldeal
       torch::Tensor folds;  ///< which it was left out with, [n] int64
     };
 
-    /** Train an operator for every fold and collect its errors. */
+    /**
+     * The errors of operators on samples that they have not learned.
+     * @param left_out the numbers of these, [·] int64, of each operator.
+     */
     Unseen
-    cross_fit(const Task                        &task,
-              const nlohmann::json              &choices,
-              const std::shared_ptr<const Loss> &loss) const;
+    cross_fit(
+      const Task                                        &task,
+      const std::vector<torch::Tensor>                  &left_out,
+      const std::vector<std::shared_ptr<OperatorModel>> &of_others) const;
 
     /** w in two parts. */
     struct Shape

@@ -26,7 +26,11 @@ namespace neuraldeal
     check_fits(chosen.name, task);
     models.clear();
     const auto of_member = std::make_shared<RelativeNorm>(task.norm);
-    if (operator_has_parameter(task.type, "members"))
+    // On a CPU members learn faster one after another than in one pass, and
+    // several processes share them out; layers in common need one pass.
+    if (operator_has_parameter(task.type, "members") &&
+        (chosen.shared_trunk || chosen.diversity > 0. ||
+         !task.training.target.is_cpu()))
       {
         auto parameters            = task.parameters;
         parameters["members"]      = chosen.members;
@@ -40,9 +44,7 @@ namespace neuraldeal
                          task.options.seed));
         return;
       }
-    for (long i = 0; i < chosen.members; ++i)
-      models.push_back(train_operator(
-        task, task.parameters, of_member, task.options.seed + i));
+    models = train_operators(task, task.parameters, of_member, chosen.members);
   }
 
 

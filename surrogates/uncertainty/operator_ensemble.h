@@ -24,9 +24,11 @@ namespace neuraldeal
    *   the distribution.
    *
    * Operators that have the parameter "members" are trained and evaluated in
-   * one pass. Others, which is "latent ODE" with its adaptive steps, that would
-   * have to be those of the most difficult member, are so one after another and
-   * cannot share layers: for them there is the first method alone.
+   * one pass where they share layers, or on a GPU. Others, which is "latent
+   * ODE" with its adaptive steps, that would have to be those of the most
+   * difficult member, cannot share layers: for them there is the first method
+   * alone. What is not in one pass is shared out among the processes (see
+   * train_operators()); on one core of a CPU it takes less time, too.
    */
   class OperatorEnsemble : public ProbabilisticOperator
   {

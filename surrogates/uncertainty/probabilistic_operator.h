@@ -8,6 +8,7 @@
 #include <neuraldeal/surrogates/training/trainer.h>
 #include <neuraldeal/surrogates/uncertainty/field_distribution.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -41,6 +42,20 @@ namespace neuraldeal
       SquaredNorm         norm = mean_square(); ///< of errors
       Trainer::Parameters options;              ///< with the seed of everything
       std::string         source;               ///< for error messages
+
+      /**
+       * Who trains. All processes have the same task, and in the end the same
+       * operators: those of a method are shared out among them, one after
+       * another each, see train_operators().
+       */
+      Communicator communicator;
+
+      /**
+       * Whether all processes train each operator together, with a part of
+       * every batch each. The sums of their gradients are rounded otherwise
+       * than those of another number of processes.
+       */
+      bool data_parallel = false;
     };
 
     /**
@@ -51,7 +66,7 @@ namespace neuraldeal
     fits(const std::string &type) const;
 
     /**
-     * Train from scratch.
+     * Train from scratch. Collective over the processes of the task.
      * @throw InputError for operators that do not fit.
      */
     virtual void
@@ -143,7 +158,8 @@ namespace neuraldeal
                               const std::string    &source);
 
   /**
-   * An operator as @p task says, trained by @p loss.
+   * An operator as @p task says, trained by @p loss: by each process for
+   * itself, unless the task is data parallel.
    * @param parameters of the operator.
    * @param seed of weights and batches.
    * @param scales what the scales of the model are taken from, if not from the
@@ -155,6 +171,23 @@ namespace neuraldeal
                  const std::shared_ptr<const Loss> &loss,
                  const std::uint64_t                seed,
                  const OperatorData *const          scales = nullptr);
+
+  /**
+   * @p n operators for the same task with other seeds, each of them trained as
+   * train_operator() does it, number i with the seed of the task plus i. It is
+   * trained by one of the processes, and the others receive its weights: they
+   * are the same bit for bit on any number of processes. Where the task is data
+   * parallel all processes train one after the other instead.
+   * @param task_of if given: the task of number i, which differs from @p task
+   * by data and options.
+   */
+  std::vector<std::shared_ptr<OperatorModel>>
+  train_operators(
+    const ProbabilisticOperator::Task                            &task,
+    const nlohmann::json                                         &parameters,
+    const std::shared_ptr<const Loss>                            &loss,
+    const long                                                    n,
+    const std::function<ProbabilisticOperator::Task(const long)> &task_of = {});
 
   /** The same for a model that there is, from the weights that it has. */
   void
