@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <fmt/format.h>
+#include <neuraldeal/coupling/registry_parameters.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
@@ -10,20 +11,6 @@
 namespace neuraldeal
 {
   using namespace dealii;
-
-  namespace
-  {
-    /** "POD tolerance" stays, "width" becomes "Width". */
-    std::string
-    entry_name(const std::string &name)
-    {
-      std::string result = name;
-      result[0]          = std::toupper(result[0]);
-      return result;
-    }
-  } // namespace
-
-
 
   void
   AdaptiveSolverData::declare_parameters(ParameterHandler &prm)
@@ -86,16 +73,7 @@ namespace neuraldeal
                       Patterns::Anything(),
                       "One of the registered surrogates.");
     register_surrogates();
-    for (const auto &[name, entry] : SurrogateRegistry::entries())
-      {
-        prm.enter_subsection(name);
-        for (const auto &parameter : entry.parameters)
-          prm.declare_entry(entry_name(parameter.name),
-                            parameter.default_value.dump(),
-                            Patterns::Anything(),
-                            parameter.documentation);
-        prm.leave_subsection();
-      }
+    declare_classes<SurrogateRegistry>(prm);
     prm.leave_subsection();
   }
 
@@ -144,20 +122,8 @@ namespace neuraldeal
 
     prm.enter_subsection("Surrogate");
     surrogate = prm.get("Type");
-    const auto &entry =
-      SurrogateRegistry::find(source, "Surrogate/Type", surrogate);
-    prm.enter_subsection(surrogate);
-    surrogate_parameters = nlohmann::json::object();
-    for (const auto &parameter : entry.parameters)
-      {
-        const std::string text = prm.get(entry_name(parameter.name));
-        surrogate_parameters[parameter.name] =
-          nlohmann::json::parse(text, nullptr, false);
-        if (surrogate_parameters[parameter.name].is_discarded())
-          surrogate_parameters[parameter.name] = text;
-      }
+    surrogate_parameters =
+      parse_class<SurrogateRegistry>(prm, source, "Surrogate/Type", surrogate);
     prm.leave_subsection();
-    prm.leave_subsection();
-    complete_parameters(entry.parameters, surrogate_parameters, source);
   }
 } // namespace neuraldeal

@@ -11,9 +11,9 @@
 #include <neuraldeal/coupling/random_fields/cosine_expansion.h>
 #include <neuraldeal/coupling/random_fields/matern_field.h>
 #include <neuraldeal/coupling/random_fields/random_field.h>
+#include <neuraldeal/coupling/registry_parameters.h>
 #include <neuraldeal/coupling/vector_access.h>
 
-#include <cctype>
 #include <limits>
 #include <map>
 
@@ -82,56 +82,6 @@ namespace neuraldeal
       const CosineExpansion<dim> expansion;
       std::vector<Point<dim>>    points; ///< of the owned entries
     };
-
-
-
-    /** "log-normal" becomes "Log-normal". */
-    std::string
-    entry_name(std::string name)
-    {
-      name[0] = std::toupper(name[0]);
-      return name;
-    }
-
-    /** A subsection with the parameters of each class. */
-    template <typename RegistryType>
-    void
-    declare_classes(ParameterHandler &prm)
-    {
-      for (const auto &[name, entry] : RegistryType::entries())
-        {
-          prm.enter_subsection(name);
-          for (const auto &parameter : entry.parameters)
-            prm.declare_entry(entry_name(parameter.name),
-                              parameter.default_value.dump(),
-                              Patterns::Anything(),
-                              parameter.documentation);
-          prm.leave_subsection();
-        }
-    }
-
-    /** What the subsection of the class called @p name says. */
-    template <typename RegistryType>
-    nlohmann::json
-    parse_class(ParameterHandler  &prm,
-                const std::string &source,
-                const std::string &key,
-                const std::string &name)
-    {
-      nlohmann::json result = nlohmann::json::object();
-      const auto    &entry  = RegistryType::find(source, key, name);
-      prm.enter_subsection(name);
-      for (const auto &parameter : entry.parameters)
-        {
-          const std::string text  = prm.get(entry_name(parameter.name));
-          auto             &value = result[parameter.name];
-          value                   = nlohmann::json::parse(text, nullptr, false);
-          if (value.is_discarded())
-            value = text;
-        }
-      prm.leave_subsection();
-      return result;
-    }
   } // namespace
 
 
