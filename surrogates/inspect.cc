@@ -67,7 +67,16 @@ namespace neuraldeal
                      {"kind", "snapshots"},
                      {"problem", reader.problem()},
                      {"files", reader.batch_files().size()},
-                     {"failed", Json::array()}};
+                     {"failed", Json::array()},
+                     {"campaigns", Json::array()}};
+      // Stores of earlier versions do not say who has chosen their inputs.
+      for (const auto &campaign : reader.campaigns())
+        if (!campaign.design.empty())
+          report["campaigns"].push_back(
+            {{"design", campaign.design},
+             {"seed", campaign.seed},
+             {"first sample",
+              campaign.number * SnapshotReader::campaign_size}});
 
       // Seconds and iterations of failed solves are no solve's.
       std::uintmax_t            bytes    = 0;
@@ -123,11 +132,14 @@ namespace neuraldeal
       report["iterations"]  = range_of(iterations);
       const auto parameters = reader.parameters();
       report["parameters"]  = Json::array();
+      const auto units      = reader.columns("parameters", "units");
       for (long i = 0; i < parameters.size(1); ++i)
         {
           auto range = range_of(parameters.select(1, i));
           range["name"] =
             i < long(names.size()) ? names[i] : fmt::format("number {}", i);
+          if (i < long(units.size()) && !units[i].empty())
+            range["unit"] = units[i];
           report["parameters"].push_back(range);
         }
 
@@ -293,6 +305,13 @@ namespace neuraldeal
                                  report["solved"].get<long>(),
                                  report["solved by the fallback"].get<long>(),
                                  report["failed"].size()));
+      for (const auto &campaign : report["campaigns"])
+        result +=
+          line("inputs",
+               printable(fmt::format("{}, seed {}, from sample {} on",
+                                     campaign["design"].get<std::string>(),
+                                     campaign["seed"].get<std::string>(),
+                                     campaign["first sample"].get<long>())));
       result += line("files",
                      fmt::format("{}, {}",
                                  report["files"].get<long>(),
@@ -331,9 +350,13 @@ namespace neuraldeal
         {
           result += "  parameters\n";
           for (const auto &range : report["parameters"])
-            result += fmt::format("    {:<24} {}\n",
-                                  printable(range["name"].get<std::string>()),
-                                  range_text(range));
+            result +=
+              fmt::format("    {:<24} {}{}\n",
+                          printable(range["name"].get<std::string>()),
+                          range_text(range),
+                          range.contains("unit") ?
+                            " " + printable(range["unit"].get<std::string>()) :
+                            "");
         }
       if (!report["failed"].empty())
         {

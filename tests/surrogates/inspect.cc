@@ -125,6 +125,31 @@ namespace
 
 
 
+  TEST_F(InspectTest, SaysWhoHasChosenTheInputs)
+  {
+    EXPECT_TRUE(inspect(store)["campaigns"].empty());
+    SmallBatch batch({1000000000, 1000000001}, 81);
+    batch.campaign = {"Sobol of seed 7", "Sobol", "7"};
+    batch.units    = {"m", "", "K"};
+    batch.write(SnapshotReader::batch_file(store, 1000000000));
+    const auto report = inspect(store);
+    EXPECT_EQ(report["campaigns"],
+              json::array({{{"design", "Sobol"},
+                            {"seed", "7"},
+                            {"first sample", 1000000000}}}));
+    EXPECT_EQ(report["solved"], 51);
+    expect_parts(inspection_text(report),
+                 {"Sobol, seed 7, from sample 1000000000 on"});
+
+    const auto alone = inspect(SnapshotReader::batch_file(store, 1000000000));
+    EXPECT_EQ(alone["parameters"][0]["unit"], "m");
+    EXPECT_FALSE(alone["parameters"][1].contains("unit"));
+    EXPECT_EQ(alone["parameters"][2]["unit"], "K");
+    expect_parts(inspection_text(alone), {" m\n", " K\n"});
+  }
+
+
+
   TEST_F(InspectTest, OneBatch)
   {
     const auto batch  = SnapshotReader::batch_file(store, 0);

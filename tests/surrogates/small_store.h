@@ -129,6 +129,12 @@ namespace neuraldeal::tests
       };
       file.write_attribute("format", "neural.deal snapshots 1");
       file.write_attribute("problem", problem);
+      if (!campaign.empty())
+        {
+          file.write_attribute("campaign", campaign.at(0));
+          file.write_attribute("design", campaign.at(1));
+          file.write_attribute("seed", campaign.at(2));
+        }
       file.write("sample", ids, "global number of each sample");
       file.write("status", status, "0, 1 or 2");
       file.write_strings("reason", reasons, "why it has failed");
@@ -137,6 +143,7 @@ namespace neuraldeal::tests
       write_matrix("parameters", parameters, "the inputs");
       write_matrix("prior", prior, "coarse solutions");
       write_matrix("solution", solution, "solutions in K");
+      file.write_annotation("parameters", "units", units);
       file.close();
     }
 
@@ -145,6 +152,9 @@ namespace neuraldeal::tests
     std::vector<std::string>  reasons;
     torch::Tensor             parameters, prior, solution;
     std::string               problem = "0123456789abcdef";
+
+    /** Of later versions: name, design and seed, and units; may be empty. */
+    std::vector<std::string> campaign, units;
   };
 } // namespace neuraldeal::tests
 
