@@ -11,8 +11,11 @@
 #include <neuraldeal/coupling/random_fields/cosine_expansion.h>
 #include <neuraldeal/coupling/random_fields/matern_field.h>
 #include <neuraldeal/coupling/random_fields/random_field.h>
+#include <neuraldeal/coupling/random_fields/separable_expansion.h>
 #include <neuraldeal/coupling/registry_parameters.h>
+#include <neuraldeal/coupling/torch_interface.h>
 #include <neuraldeal/coupling/vector_access.h>
+#include <neuraldeal/surrogates/covariance_kernel.h>
 
 #include <limits>
 #include <map>
@@ -23,17 +26,17 @@ namespace neuraldeal
 
   namespace
   {
-    /** A cosine expansion at the support points of a mesh. */
-    template <int dim>
-    class CosineField : public RandomField<dim>
+    /** An expansion at the support points of a mesh. */
+    template <int dim, typename ExpansionType>
+    class ExpandedField : public RandomField<dim>
     {
     public:
       using typename RandomField<dim>::Vector;
 
-      CosineField(const DoFHandler<dim> &dof_handler,
-                  const Mapping<dim>    &mapping,
-                  const typename CosineExpansion<dim>::AdditionalData &data,
-                  const FieldTransform &transform)
+      ExpandedField(const DoFHandler<dim>                        &dof_handler,
+                    const Mapping<dim>                           &mapping,
+                    const typename ExpansionType::AdditionalData &data,
+                    const FieldTransform                         &transform)
         : RandomField<dim>(dof_handler, transform)
         , expansion(corner(-1., dof_handler, mapping),
                     corner(1., dof_handler, mapping),
@@ -79,8 +82,8 @@ namespace neuraldeal
         return result;
       }
 
-      const CosineExpansion<dim> expansion;
-      std::vector<Point<dim>>    points; ///< of the owned entries
+      const ExpansionType     expansion;
+      std::vector<Point<dim>> points; ///< of the owned entries
     };
   } // namespace
 
@@ -266,10 +269,54 @@ namespace neuraldeal
         data.n_modes         = given["modes"];
         data.constant_mode   = given["constant mode"];
         data.source          = source;
-        return std::make_unique<CosineField<dim>>(dof_handler,
-                                                  mapping,
-                                                  data,
-                                                  transform);
+        return std::make_unique<ExpandedField<dim, CosineExpansion<dim>>>(
+          dof_handler, mapping, data, transform);
+      });
+
+    const typename SeparableExpansion<dim>::AdditionalData separable_defaults;
+    static const typename RandomFieldRegistry<dim>::Registration separable(
+      "separable",
+      "A Karhunen-Loeve expansion of a covariance that is a product over the "
+      "directions, on the box around the mesh.",
+      {{"correlation length",
+        separable_defaults.correlation_length,
+        smallest,
+        largest,
+        "In units of the mesh."},
+       {"standard deviation",
+        separable_defaults.standard_deviation,
+        smallest,
+        largest,
+        "Of the Gaussian field."},
+       {"covariance",
+        separable_defaults.covariance,
+        0,
+        0,
+        "Of a direction: " + CovarianceKernel::shapes() + "."},
+       {"modes per direction",
+        separable_defaults.n_per_direction,
+        1,
+        500,
+        "Eigenfunctions in each direction."},
+       {"modes",
+        separable_defaults.n_modes,
+        0,
+        1e9,
+        "How many products of these, the largest variance first; 0 for all."}},
+      [](const DoFHandler<dim> &dof_handler,
+         const Mapping<dim>    &mapping,
+         const FieldTransform  &transform,
+         const nlohmann::json  &given,
+         const std::string     &source) {
+        typename SeparableExpansion<dim>::AdditionalData data;
+        data.correlation_length = given["correlation length"];
+        data.standard_deviation = given["standard deviation"];
+        data.covariance         = given["covariance"];
+        data.n_per_direction    = given["modes per direction"];
+        data.n_modes            = given["modes"];
+        data.source             = source;
+        return std::make_unique<ExpandedField<dim, SeparableExpansion<dim>>>(
+          dof_handler, mapping, data, transform);
       });
   }
 
