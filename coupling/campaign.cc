@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/coupling/campaign.h>
+#include <neuraldeal/surrogates/acquisition/cost_model.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/hdf5_file.h>
@@ -28,6 +29,68 @@
 
 namespace neuraldeal
 {
+  namespace
+  {
+    /** More recorded costs than these are not worth the time to learn them. */
+    constexpr long most_to_learn_costs = 256;
+
+    /** With fewer, factors of influences are all that is learned. */
+    constexpr long fewest_for_kernel = 64;
+
+    /**
+     * What solves of @p wanted are expected to cost, in seconds, by those of
+     * @p store; empty where these say nothing. An order is no reason to end a
+     * campaign: nothing is thrown, but @p failure says what went wrong.
+     */
+    std::vector<double>
+    learn_costs(const SnapshotReader     &store,
+                const std::vector<Input> &wanted,
+                const long                fewest,
+                std::string              &failure)
+    {
+      try
+        {
+          const auto seconds = store.seconds();
+          const auto known =
+            torch::nonzero((seconds > 0.) & torch::isfinite(seconds))
+              .squeeze(1);
+          const long n = known.size(0);
+          if (n < fewest || wanted.empty())
+            return {};
+          const long m = std::min(n, most_to_learn_costs);
+          const auto some =
+            known.index({torch::linspace(0., n - 1., m, torch::kFloat64)
+                           .round()
+                           .to(torch::kInt64)});
+          auto x = store.parameters().index({some});
+          auto y = torch::empty({long(wanted.size()), x.size(1)}, x.options());
+          for (std::size_t i = 0; i < wanted.size(); ++i)
+            y[i] = torch::tensor(wanted[i], x.options());
+          // Inputs that are spread by factors act by their logarithm.
+          const auto smallest = torch::minimum(std::get<0>(x.min(0)),
+                                               std::get<0>(y.min(0))),
+                     largest  = std::get<0>(x.max(0));
+          const auto is_log   = (smallest > 0.) & (largest > 3. * smallest);
+          x = torch::where(is_log, x.clamp_min(1e-300).log(), x);
+          y = torch::where(is_log, y.clamp_min(1e-300).log(), y);
+          // Few say no more than in which directions costs grow.
+          CostModel model(nlohmann::json{
+            {"regression", m < fewest_for_kernel ? "linear" : "kernel"}});
+          model.fit(x, seconds.index({some}));
+          const auto costs = model.predict(y).expected.contiguous();
+          return std::vector<double>(costs.data_ptr<double>(),
+                                     costs.data_ptr<double>() + costs.numel());
+        }
+      catch (const std::exception &error)
+        {
+          failure = error.what();
+          return {};
+        }
+    }
+  } // namespace
+
+
+
   template <typename VectorType>
   Campaign<VectorType>::Campaign(const FullOrderModel<VectorType> &model,
                                  const FieldLayout                &layout,
@@ -227,12 +290,14 @@ namespace neuraldeal
 
   template <typename VectorType>
   unsigned int
-  Campaign<VectorType>::run(
-    const unsigned int                      n_samples,
-    const std::function<Input(const long)> &input,
-    const std::string                      &problem,
-    const std::vector<std::string>         &parameter_names) const
+  Campaign<VectorType>::run(const unsigned int                      n_samples,
+                            const std::function<Input(const long)> &input,
+                            const std::string                      &problem,
+                            const std::vector<std::string> &parameter_names,
+                            const std::vector<double>      &costs) const
   {
+    Assert(costs.empty() || costs.size() == n_samples,
+           dealii::ExcDimensionMismatch(costs.size(), n_samples));
     namespace fs = std::filesystem;
     groups.on_root([&]() {
       try
@@ -299,6 +364,10 @@ namespace neuraldeal
     unsigned int              failures   = 0;
     std::vector<unsigned int> missing, hung;
     std::vector<std::string>  hung_reasons;
+    // Those of the missing samples, on the root; none where nobody asks.
+    const bool          order_matters = groups.n_groups() > 1;
+    std::vector<double> missing_costs;
+    std::string         costs_say;
     groups.on_root([&]() {
       const SnapshotReader store(data.folder, problem);
       has_space = fs::exists(space_file);
@@ -334,6 +403,35 @@ namespace neuraldeal
                 hung_reasons.push_back(reason);
               }
           }
+
+      if (!order_matters || missing.size() <= groups.n_groups())
+        return;
+      if (!costs.empty())
+        {
+          for (const auto id : missing)
+            missing_costs.push_back(costs[id]);
+          costs_say = "long solves come first, by the costs that are given";
+        }
+      else
+        {
+          std::vector<Input> wanted;
+          for (const auto id : missing)
+            wanted.push_back(input(id));
+          std::string failure;
+          missing_costs =
+            learn_costs(store, wanted, fewest_to_learn_costs, failure);
+          if (!missing_costs.empty())
+            costs_say = fmt::format("long solves come first, by the seconds of "
+                                    "the {} in the store",
+                                    store.size());
+          else if (!failure.empty())
+            costs_say = "the costs of solves could not be learned: " +
+                        printable(failure, 300);
+        }
+      // What has hung is not solved again.
+      for (std::size_t i = 0; i < missing_costs.size(); ++i)
+        if (std::binary_search(hung.begin(), hung.end(), missing[i]))
+          missing_costs[i] = 0.;
     });
     MPI_Bcast(&has_space, 1, MPI_CXX_BOOL, 0, groups.world);
     MPI_Bcast(&failures, 1, MPI_UNSIGNED, 0, groups.world);
@@ -369,6 +467,15 @@ namespace neuraldeal
     for (const auto &batch : batches)
       n_before.push_back(n_before.back() + batch.size());
 
+    // The root's costs count, the others have as many.
+    bool has_costs = !missing_costs.empty();
+    MPI_Bcast(&has_costs, 1, MPI_CXX_BOOL, 0, groups.world);
+    std::vector<double> batch_costs(has_costs ? batches.size() : 0, 0.);
+    if (!missing_costs.empty())
+      for (std::size_t i = 0, b = 0; b < batches.size(); ++b)
+        for (std::size_t k = 0; k < batches[b].size(); ++k, ++i)
+          batch_costs[b] += missing_costs[i];
+
     StoreDescription description = data.description;
     description.parameter_names  = parameter_names;
     description.statistic_names  = model.statistic_names;
@@ -377,6 +484,8 @@ namespace neuraldeal
     unsigned int                 solves = 0;
     std::pair<long, std::string> last_failure;
     Progress progress("full solves", n_samples, groups.is_root());
+    if (!costs_say.empty())
+      progress.say("  " + costs_say + "\n");
     groups.distribute(
       batches.size(),
       [&](const unsigned int batch) {
@@ -413,9 +522,11 @@ namespace neuraldeal
         check_failures(failures, last_failure);
       },
       [&](const unsigned int handed_out) {
+        // In another order that is so up to a batch that is not full.
         if (!batches.empty())
           progress.update(n_before[handed_out]);
-      });
+      },
+      batch_costs);
 
     groups.on_root([&]() {
       writer.write_index();

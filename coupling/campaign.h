@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace neuraldeal
 {
@@ -75,6 +76,13 @@ namespace neuraldeal
      *
      * @param input gives the input of each point.
      * @param problem hash of the problem; a store of another one is refused.
+     * @param costs what the solves of the points are expected to cost, in any
+     * unit, not a number where that is unknown; those of rank 0 count. Long
+     * solves are then begun first (ProcessGroups::distribute()), a batch
+     * costing the sum of its samples. Without them the costs are learned
+     * (CostModel) from the seconds of what the store has of this problem,
+     * where these are @ref fewest_to_learn_costs solves or more. What is
+     * stored depends neither on them nor on the order.
      * @return the number of full solves spent (fewer when resumed).
      * @throw std::runtime_error on all ranks, with the same message, where a
      * file cannot be written, is damaged or of another problem, or where too
@@ -85,7 +93,11 @@ namespace neuraldeal
     run(const unsigned int                      n_samples,
         const std::function<Input(const long)> &input,
         const std::string                      &problem,
-        const std::vector<std::string>         &parameter_names) const;
+        const std::vector<std::string>         &parameter_names,
+        const std::vector<double>              &costs = {}) const;
+
+    /** With fewer recorded solves the order is that of the points. */
+    static constexpr unsigned int fewest_to_learn_costs = 10;
 
   private:
     /**

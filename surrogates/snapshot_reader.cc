@@ -437,6 +437,17 @@ namespace neuraldeal
 
 
 
+  torch::Tensor
+  SnapshotReader::seconds() const
+  {
+    auto result = torch::empty({size()}, torch::kFloat64);
+    for (long i = 0; i < size(); ++i)
+      result[i] = samples[i].seconds;
+    return result;
+  }
+
+
+
   double
   SnapshotReader::mean_seconds() const
   {

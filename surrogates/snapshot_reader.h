@@ -133,6 +133,10 @@ namespace neuraldeal
       return folder + "/space.h5";
     }
 
+    /** Wall times of the host's solver in seconds, [size()]. */
+    torch::Tensor
+    seconds() const;
+
     /** Mean wall time of the host's solver, in seconds. */
     double
     mean_seconds() const;

@@ -11,12 +11,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <map>
 #include <stdexcept>
+#include <thread>
 
 #include "poisson_host.h"
 #include "spaces.h"
@@ -61,10 +65,10 @@ namespace
     }
 
     unsigned int
-    run(const unsigned int n_samples)
+    run(const unsigned int n_samples, const std::vector<double> &costs = {})
     {
       return Campaign<VectorType>(model, host.layout, groups, data)
-        .run(n_samples, design, problem, {"a0", "a1", "a2", "a3"});
+        .run(n_samples, design, problem, {"a0", "a1", "a2", "a3"}, costs);
     }
 
     /** Full solves since the last call, by all groups. */
@@ -529,6 +533,145 @@ TEST(Campaign, SolvesWithoutACoarseSolve)
   const auto snapshots = SnapshotReader(folder.path).read(0, 3);
   EXPECT_EQ(snapshots.prior.abs().max().item<double>(), 0.);
   EXPECT_GT(snapshots.solution.abs().max().item<double>(), 0.);
+}
+
+
+
+namespace
+{
+  /** The points that this rank's group solves, in its order. */
+  std::vector<long>
+  record_points(Ensemble<Distributed>     &all,
+                const std::vector<double> &costs = {})
+  {
+    std::vector<long> points;
+    const auto        solve = all.model.solve;
+    all.model.solve         = [&](const Input &input, Distributed &x) {
+      for (long i = 0; i < 40; ++i)
+        if (input == design(i))
+          points.push_back(i);
+      // So that others have a turn.
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      return solve(input, x);
+    };
+    all.run(40, costs);
+    all.model.solve = solve;
+    return points;
+  }
+
+  /** As if each solve in the store had taken @p seconds of its inputs. */
+  void
+  set_seconds(const std::string                          &folder,
+              const std::function<double(const Input &)> &seconds)
+  {
+    MPI_Barrier(MPI_COMM_WORLD);
+    for (const auto &name : files_in(folder))
+      if (rank() == 0 && name.rfind("batch-", 0) == 0)
+        {
+          const auto ids =
+            HDF5File(folder + "/" + name).read<std::int64_t>("sample");
+          std::vector<double> values;
+          for (const long id : ids)
+            values.push_back(seconds(design(id)));
+          const hid_t file =
+            H5Fopen((folder + "/" + name).c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+          const hid_t set = H5Dopen2(file, "seconds", H5P_DEFAULT);
+          EXPECT_GE(H5Dwrite(set,
+                             H5T_NATIVE_DOUBLE,
+                             H5S_ALL,
+                             H5S_ALL,
+                             H5P_DEFAULT,
+                             values.data()),
+                    0);
+          H5Dclose(set);
+          H5Fclose(file);
+        }
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+} // namespace
+
+
+
+TEST(Campaign, LongSolvesComeFirst)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 40);
+  for (const auto size : group_sizes())
+    {
+      const auto            store = folder / ("given" + std::to_string(size));
+      Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+      // In batches of two: {0, 1} is unknown, {38, 39} the longest, and of
+      // others the sum of both counts.
+      std::vector<double> costs;
+      for (long id = 0; id < 40; ++id)
+        costs.push_back(id % 2 == 0 ? id : 240. - 3. * id);
+      costs[1]              = nan_value;
+      costs[39]             = 1e6;
+      const auto batch_cost = [&](const long id) {
+        const double sum = costs[id / 2 * 2] + costs[id / 2 * 2 + 1];
+        return std::isnan(sum) ? 1e300 : sum;
+      };
+      // Those of the first rank count.
+      auto mine = costs;
+      if (rank() > 0)
+        std::reverse(mine.begin(), mine.end());
+      const auto points = record_points(all, mine);
+      if (all.groups.n_groups() == 1)
+        {
+          EXPECT_EQ(points, first_ids(40));
+        }
+      else
+        for (std::size_t i = 1; i < points.size(); ++i)
+          {
+            EXPECT_GE(batch_cost(points[i - 1]), batch_cost(points[i]));
+            // Within a batch they are in their order.
+            if (points[i] % 2 == 1)
+              {
+                EXPECT_EQ(points[i - 1], points[i] - 1);
+              }
+          }
+      expect_equal_stores(store, folder / "one", 1e3 * PoissonHost::tolerance);
+      EXPECT_EQ(files_in(store), files_in(folder / "one"));
+    }
+}
+
+
+
+TEST(Campaign, LearnsFromTheStoreWhichSolvesAreLong)
+{
+  const ScratchFolder folder;
+  make_reference<Distributed>(folder / "one", 40);
+  const auto seconds = [](const Input &input) {
+    return 3. * input[0] * input[0] / input[2];
+  };
+  for (const auto size : group_sizes())
+    for (const unsigned int n_there : {8u, 20u})
+      {
+        const auto store =
+          folder / (std::to_string(size) + "-" + std::to_string(n_there));
+        Ensemble<Distributed> all(MPI_COMM_WORLD, size, store);
+        all.data.batch_size = 1;
+        all.run(n_there);
+        set_seconds(store, seconds);
+        const auto points = record_points(all);
+        // With too few, or one group alone, they are in their order.
+        const bool learned =
+          all.groups.n_groups() > 1 &&
+          n_there >= Campaign<Distributed>::fewest_to_learn_costs;
+        if (!learned)
+          {
+            EXPECT_TRUE(std::is_sorted(points.begin(), points.end()));
+          }
+        else
+          for (std::size_t i = 1; i < points.size(); ++i)
+            EXPECT_GE(1.1 * seconds(design(points[i - 1])),
+                      seconds(design(points[i])))
+              << points[i - 1] << " was before " << points[i];
+        expect_equal_stores(store,
+                            folder / "one",
+                            1e3 * PoissonHost::tolerance);
+        MPI_Barrier(MPI_COMM_WORLD);
+      }
 }
 
 
