@@ -44,6 +44,13 @@ namespace neuraldeal
     predict(const Inputs          &inputs,
             const PredictionParts &parts = {}) const override;
 
+    /**
+     * Parameters scaled to their ranges, then the coefficients of the coarse
+     * solution in units of their common standard deviation.
+     */
+    torch::Tensor
+    features(const Inputs &inputs) const override;
+
     HeldOutScores
     held_out_scores() const override;
 

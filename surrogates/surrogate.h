@@ -122,6 +122,16 @@ namespace neuraldeal
     virtual Prediction
     predict(const Inputs &inputs, const PredictionParts &parts = {}) const = 0;
 
+    /**
+     * Where questions are as the surrogate sees them, [n, F] float64, so that
+     * close ones have similar answers; undefined where a class does not say.
+     */
+    virtual torch::Tensor
+    features(const Inputs &) const
+    {
+      return torch::Tensor();
+    }
+
     /** See HeldOutScores. The order is that of the updates. */
     virtual HeldOutScores
     held_out_scores() const = 0;

@@ -1,0 +1,472 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <fmt/format.h>
+#include <neuraldeal/surrogates/acquisition/active_learner.h>
+#include <neuraldeal/surrogates/acquisition/cost_model.h>
+#include <neuraldeal/surrogates/acquisition/feasibility_model.h>
+#include <neuraldeal/surrogates/training_task.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    constexpr const char *format = "neural.deal active learner 1";
+
+    /** @throw InputError unless @p values are a row of @p d numbers each. */
+    torch::Tensor
+    checked_inputs(const torch::Tensor &values,
+                   const long           d,
+                   const std::string   &what)
+    {
+      if (!values.defined() || values.dim() != 2 || values.size(1) != d)
+        throw InputError("the program",
+                         "the shape of " + what,
+                         values.defined() ? c10::str(values.sizes()) :
+                                            "nothing",
+                         fmt::format("[n, {}]", d));
+      return values.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+    }
+
+    std::vector<double>
+    row_of(const torch::Tensor &rows, const long i)
+    {
+      const long          d    = rows.size(1);
+      const double       *data = rows.data_ptr<double>() + i * d;
+      std::vector<double> result(data, data + d);
+      return result;
+    }
+  } // namespace
+
+
+
+  torch::Tensor
+  repeated_rows(const torch::Tensor &inputs, const torch::Tensor &known)
+  {
+    const long d = inputs.dim() == 2 ? inputs.size(1) : 0;
+    const auto x = checked_inputs(inputs, d, "the inputs"),
+               y = checked_inputs(known, d, "the known inputs");
+    std::set<std::vector<double>> there;
+    for (long i = 0; i < y.size(0); ++i)
+      there.insert(row_of(y, i));
+    auto  result = torch::zeros({x.size(0)}, torch::kBool);
+    bool *marks  = result.data_ptr<bool>();
+    for (long i = 0; i < x.size(0); ++i)
+      marks[i] = !there.insert(row_of(x, i)).second;
+    return result;
+  }
+
+
+
+  std::vector<ParameterDescription>
+  ActiveLearner::parameters()
+  {
+    const auto none = nlohmann::json::object();
+    return {
+      {"surrogate",
+       "POD kernel regression",
+       0.,
+       0.,
+       "What learns between rounds, one of the registered surrogates, or none "
+       "where the acquisition function needs no predictions."},
+      {"surrogate parameters",
+       none,
+       0.,
+       0.,
+       "Overrides of its parameters, a JSON object."},
+      {"acquisition",
+       "largest uncertainty",
+       0.,
+       0.,
+       "What chooses, one of the registered acquisition functions."},
+      {"acquisition parameters",
+       none,
+       0.,
+       0.,
+       "Overrides of its parameters, a JSON object."},
+      {"cost model",
+       "none",
+       0.,
+       0.,
+       "How costs of solves are learned from the inputs: none, kernel or "
+       "linear."},
+      {"feasibility model",
+       false,
+       0.,
+       0.,
+       "Whether the probability of success is learned from failed solves."},
+      {"features",
+       "inputs",
+       0.,
+       0.,
+       "What distances between candidates are distances of: inputs, or "
+       "surrogate for what that makes of them and of the coarse solution."},
+      {"candidates", 1024, 1., 1e9, "Candidates a round."},
+      {"round size", 8, 1., 1e9, "Candidates to choose in a round."}};
+  }
+
+
+
+  ActiveLearner::ActiveLearner(const std::vector<InputRange> &ranges,
+                               const nlohmann::json          &given,
+                               const std::uint64_t            seed,
+                               const std::string             &source)
+    : ranges(ranges)
+    , source(source)
+    , chosen_parameters(complete_parameters(parameters(), given, source))
+    , seed(seed)
+    , chooser(chosen_parameters["acquisition"].get<std::string>(),
+              chosen_parameters["acquisition parameters"],
+              seed,
+              source)
+  {
+    check_choice(source,
+                 "features",
+                 chosen_parameters["features"],
+                 {"inputs", "surrogate"});
+    check_choice(source,
+                 "cost model",
+                 chosen_parameters["cost model"],
+                 {"none", "kernel", "linear"});
+    if (has_surrogate())
+      new_surrogate(); // A wrong parameter is said now.
+    else if (chosen_parameters["features"] == "surrogate")
+      throw InputError(source,
+                       "features",
+                       "surrogate",
+                       "inputs where the surrogate is 'none'");
+  }
+
+
+
+  std::unique_ptr<Surrogate>
+  ActiveLearner::new_surrogate() const
+  {
+    return make_surrogate(chosen_parameters["surrogate"],
+                          ranges,
+                          chosen_parameters["surrogate parameters"],
+                          source);
+  }
+
+
+
+  const Surrogate &
+  ActiveLearner::surrogate() const
+  {
+    TORCH_CHECK(fitted, "The active learner has not been fitted.");
+    return *fitted;
+  }
+
+
+
+  void
+  ActiveLearner::fit(const SnapshotSource &data,
+                     const FieldSpace     &space,
+                     const Communicator   &communicator)
+  {
+    if (data.size() == 0)
+      throw InputError(source,
+                       "the number of solves that have succeeded",
+                       "0",
+                       "one at least, to learn from");
+    auto fresh = new_surrogate();
+    fresh->fit(data, space, communicator);
+    fitted          = std::move(fresh);
+    solved_features = torch::Tensor();
+    if (chosen_parameters["features"] == "surrogate")
+      {
+        std::vector<torch::Tensor> blocks;
+        for (long begin = 0; begin < data.size(); begin += block_size)
+          {
+            blocks.push_back(fitted->features(
+              data.read(begin, std::min(begin + block_size, data.size()))));
+            if (!blocks.back().defined())
+              throw InputError(
+                source,
+                "features",
+                "surrogate",
+                "inputs, since the surrogate '" +
+                  chosen_parameters["surrogate"].get<std::string>() +
+                  "' has no features");
+          }
+        solved_features = torch::cat(blocks);
+      }
+  }
+
+
+
+  void
+  ActiveLearner::distribute(const long          first_value,
+                            const long          n_values,
+                            const Communicator &group)
+  {
+    ModelFile file;
+    surrogate().save(file);
+    auto slice = new_surrogate();
+    slice->load(file, first_value, n_values, group);
+    fitted = std::move(slice);
+  }
+
+
+
+  ActiveLearner::Scores
+  ActiveLearner::score(const Inputs &block) const
+  {
+    Scores     result;
+    const auto prediction = surrogate().predict(block);
+    result.scale          = prediction.scale / prediction.norm;
+    // A norm of zero leaves nothing to be relative to.
+    result.scale = torch::where(result.scale.isfinite(),
+                                result.scale,
+                                std::numeric_limits<double>::quiet_NaN() *
+                                  torch::ones_like(result.scale));
+    if (chosen_parameters["features"] == "surrogate")
+      result.features = surrogate().features(block);
+    return result;
+  }
+
+
+
+  torch::Tensor
+  ActiveLearner::scaled(const torch::Tensor &inputs) const
+  {
+    auto result = inputs.clone();
+    for (std::size_t d = 0; d < ranges.size(); ++d)
+      {
+        auto   column = result.select(1, long(d));
+        double lower = ranges[d].lower, upper = ranges[d].upper;
+        if (ranges[d].logarithmic)
+          {
+            column.log_();
+            lower = std::log(lower);
+            upper = std::log(upper);
+          }
+        // An unbounded input has a unit of its own.
+        if (std::isfinite(lower) && std::isfinite(upper) && upper > lower)
+          column.sub_(0.5 * (lower + upper)).div_(0.5 * (upper - lower));
+      }
+    return result;
+  }
+
+
+
+  torch::Tensor
+  ActiveLearner::expected_costs(const torch::Tensor &given,
+                                const SolvedPoints  &solved) const
+  {
+    const long d      = long(ranges.size());
+    const auto inputs = checked_inputs(given, d, "the inputs of candidates");
+    auto       result = torch::full({inputs.size(0)},
+                              std::numeric_limits<double>::quiet_NaN(),
+                              torch::kFloat64);
+    if (chosen_parameters["cost model"] == "none" || !solved.costs.defined())
+      return result;
+    const auto x     = checked_inputs(solved.inputs, d, "the solved inputs");
+    const auto costs = solved.costs.to(torch::kCPU, torch::kFloat64);
+    const auto known = torch::nonzero(costs.isfinite()).squeeze(1);
+    if (known.size(0) == 0)
+      return result;
+    const nlohmann::json parameters = {
+      {"regression", chosen_parameters["cost model"]}};
+    CostModel model(parameters, source);
+    model.fit(scaled(x.index_select(0, known)), costs.index_select(0, known));
+    // What is far from all that is known may have no finite expectation.
+    return model.predict(scaled(inputs))
+      .expected.clamp(std::numeric_limits<double>::min(),
+                      std::numeric_limits<double>::max());
+  }
+
+
+
+  ActiveLearner::Choice
+  ActiveLearner::choose(Candidates           candidates,
+                        const torch::Tensor &given,
+                        const SolvedPoints  &solved,
+                        const long           k)
+  {
+    const long d      = long(ranges.size());
+    const long n      = long(candidates.ids.size());
+    const auto inputs = checked_inputs(given, d, "the inputs of candidates");
+    if (inputs.size(0) != n)
+      throw InputError("the candidates",
+                       "the number of inputs",
+                       std::to_string(inputs.size(0)),
+                       fmt::format("{}, that of ids", n));
+    const auto none = torch::zeros({0, d}, torch::kFloat64);
+    const auto x    = solved.inputs.defined() ?
+                        checked_inputs(solved.inputs, d, "the solved inputs") :
+                        none;
+    const auto held_out =
+      solved.held_out.defined() ?
+        checked_inputs(solved.held_out, d, "the held-out inputs") :
+        none;
+    if (solved.succeeded.defined() &&
+        (solved.succeeded.dim() != 1 || solved.succeeded.size(0) != x.size(0)))
+      throw InputError("the program",
+                       "the shape of what has succeeded",
+                       c10::str(solved.succeeded.sizes()),
+                       fmt::format("[{}]", x.size(0)));
+
+    // What must not be chosen. Of equal candidates the smallest id counts, in
+    // whatever order they come.
+    auto marked = candidates.marked.defined() ?
+                    candidates.marked.cpu().clone() :
+                    torch::zeros({n}, torch::kBool);
+    if (candidates.scale.defined())
+      {
+        candidates.scale  = candidates.scale.to(torch::kCPU, torch::kFloat64);
+        const auto finite = candidates.scale.isfinite();
+        marked            = marked | finite.logical_not();
+        candidates.scale  = torch::where(finite,
+                                        candidates.scale,
+                                        torch::zeros_like(candidates.scale));
+      }
+    std::vector<std::int64_t> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(),
+                     order.end(),
+                     [&](const long a, const long b) {
+                       return candidates.ids[a] < candidates.ids[b];
+                     });
+    const auto by_id = torch::tensor(order, torch::kInt64);
+    const auto avoided =
+      inputs.index_select(0, torch::nonzero(marked).squeeze(1));
+    const auto repeated = torch::empty({n}, torch::kBool);
+    repeated.index_copy_(0,
+                         by_id,
+                         repeated_rows(inputs.index_select(0, by_id),
+                                       torch::cat({x, held_out, avoided})));
+    candidates.marked = marked | repeated;
+
+    if (!candidates.features.defined())
+      {
+        candidates.features        = scaled(inputs);
+        candidates.chosen_features = scaled(x);
+      }
+    else if (!candidates.chosen_features.defined() && solved_features.defined())
+      candidates.chosen_features = solved_features;
+
+    const auto costs = expected_costs(inputs, solved);
+    if (!candidates.cost.defined() && n > 0 &&
+        costs.isfinite().all().item<bool>())
+      candidates.cost = costs;
+
+    if (!candidates.feasibility.defined() &&
+        chosen_parameters["feasibility model"].get<bool>() && x.size(0) > 0)
+      {
+        FeasibilityModel model;
+        model.fit(scaled(x),
+                  solved.succeeded.defined() ?
+                    solved.succeeded :
+                    torch::ones({x.size(0)}, torch::kBool));
+        candidates.feasibility = model.probability(scaled(inputs));
+      }
+
+    Choice result;
+    result.rows = chooser.choose(candidates, k);
+    for (const long row : result.rows)
+      result.costs.push_back(costs[row].item<double>());
+    return result;
+  }
+
+
+
+  ActiveLearner::Choice
+  ActiveLearner::round(const SnapshotSource             &data,
+                       const FieldSpace                 &space,
+                       const SolvedPoints               &solved,
+                       const std::vector<std::uint64_t> &ids,
+                       const torch::Tensor              &inputs,
+                       const Priors                     &prior,
+                       const long                        k)
+  {
+    Candidates candidates;
+    candidates.ids = ids;
+    if (has_surrogate())
+      {
+        fit(data, space);
+        std::vector<torch::Tensor> scales, features;
+        const long                 n = long(ids.size());
+        for (long begin = 0; begin < n; begin += block_size)
+          {
+            const long end = std::min(begin + block_size, n);
+            Inputs     block;
+            block.parameters  = inputs.slice(0, begin, end);
+            block.prior       = prior ?
+                                  prior(begin, end) :
+                                  torch::zeros({end - begin, fitted->n_values()},
+                                         torch::kFloat64);
+            const auto scores = score(block);
+            scales.push_back(scores.scale);
+            if (scores.features.defined())
+              features.push_back(scores.features);
+          }
+        if (n > 0)
+          candidates.scale = torch::cat(scales);
+        if (!features.empty())
+          candidates.features = torch::cat(features);
+      }
+    return choose(std::move(candidates), inputs, solved, k);
+  }
+
+
+
+  nlohmann::json
+  ActiveLearner::state() const
+  {
+    return {{"format", format},
+            {"parameters", chosen_parameters},
+            {"seed", seed},
+            {"inputs", to_json(ranges)},
+            {"acquisition", chooser.state()}};
+  }
+
+
+
+  void
+  ActiveLearner::restore(const nlohmann::json &given, const std::string &from)
+  {
+    if (!given.is_object() || given.value("format", nlohmann::json()) != format)
+      throw FileError(from,
+                      std::string("it is no state of an active learner in the "
+                                  "format '") +
+                        format + "'");
+    const auto mine = state();
+    for (const char *name : {"parameters", "seed", "inputs", "acquisition"})
+      if (given.find(name) == given.end())
+        throw FileError(from, std::string("it has no entry '") + name + "'");
+    for (const char *name : {"parameters", "seed", "inputs"})
+      if (given[name] != mine[name])
+        {
+          std::string found = given[name].dump(), valid = mine[name].dump();
+          std::string entry = name;
+          if (given[name].is_object())
+            for (const auto &[key, value] : mine[name].items())
+              if (given[name].value(key, nlohmann::json()) != value)
+                {
+                  entry = key;
+                  found = given[name].value(key, nlohmann::json()).dump();
+                  valid = value.dump();
+                  break;
+                }
+          throw FileError(from,
+                          "its entry '" + entry + "' is " + found +
+                            ", that of other choices; valid is " + valid +
+                            ", or another folder");
+        }
+    const auto found = Acquisition::from_state(given["acquisition"], from);
+    const auto was = found.state(), is = chooser.state();
+    for (const char *name : {"type", "parameters", "seed"})
+      if (was[name] != is[name])
+        throw FileError(from,
+                        std::string("the entry '") + name +
+                          "' of its acquisition is damaged");
+    chooser = found;
+  }
+} // namespace neuraldeal

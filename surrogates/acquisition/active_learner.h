@@ -1,0 +1,214 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_surrogates_acquisition_active_learner_h
+#define neuraldeal_surrogates_acquisition_active_learner_h
+
+#include <neuraldeal/surrogates/acquisition/acquisition.h>
+#include <neuraldeal/surrogates/surrogate.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /** Inputs that have been asked for, whatever has become of them. */
+  struct SolvedPoints
+  {
+    torch::Tensor inputs;    ///< [m, d] float64, failed ones among them
+    torch::Tensor succeeded; ///< [m] bool; undefined: all of them
+    torch::Tensor costs;     ///< [m], positive, NaN if unknown; or undefined
+
+    /** Inputs of test points, [h, d], never to be chosen; or undefined. */
+    torch::Tensor held_out;
+  };
+
+  /**
+   * [n] bool: the rows of @p inputs, [n, d], whose numbers are those of a row
+   * of @p known, [m, d], or of an earlier row of @p inputs.
+   */
+  torch::Tensor
+  repeated_rows(const torch::Tensor &inputs, const torch::Tensor &known);
+
+  /**
+   * A round of active learning without the solver: learn what has been solved,
+   * say of candidates how wrong the prediction may be, choose those to solve
+   * next. The host draws the candidates and solves what is chosen.
+   *
+   * A choice is a function of the arguments and of the choices before, which
+   * state() holds.
+   */
+  class ActiveLearner
+  {
+  public:
+    /**
+     * The parameters there are: "surrogate" and "surrogate parameters" (see
+     * SurrogateRegistry; "none" for methods that need no predictions),
+     * "acquisition" and "acquisition parameters" (see
+     * register_acquisitions()), "cost model" (none, kernel or linear, see
+     * CostModel), "feasibility model" (see FeasibilityModel), "features"
+     * (inputs or surrogate), "candidates" and "round size", numbers a round.
+     */
+    static std::vector<ParameterDescription>
+    parameters();
+
+    /**
+     * @param ranges the inputs. The surrogate learns on them; features and
+     * models of costs and success take the logarithm of a logarithmic one.
+     * @param parameters overrides of the defaults.
+     * @param source where they come from, for error messages.
+     * @throw InputError for a wrong entry.
+     */
+    ActiveLearner(const std::vector<InputRange> &ranges,
+                  const nlohmann::json          &parameters,
+                  const std::uint64_t            seed,
+                  const std::string             &source = "the program");
+
+    /** Complete parameters. */
+    const nlohmann::json &
+    settings() const
+    {
+      return chosen_parameters;
+    }
+
+    /** Whether there is a surrogate, which has to be fitted before it scores.
+     */
+    bool
+    has_surrogate() const
+    {
+      return chosen_parameters["surrogate"] != "none";
+    }
+
+    /**
+     * Fit a new surrogate to what has been solved. Collective over
+     * @p communicator, like Surrogate::fit().
+     * @param data the solves that have succeeded, one at least.
+     */
+    void
+    fit(const SnapshotSource &data,
+        const FieldSpace     &space,
+        const Communicator   &communicator = Communicator());
+
+    /**
+     * Keep the values @p first_value, …, @p first_value + @p n_values − 1 of
+     * the fields, where the others are with the other processes of @p group:
+     * priors are such slices from now on. See Surrogate::load().
+     */
+    void
+    distribute(const long          first_value,
+               const long          n_values,
+               const Communicator &group);
+
+    /** What the fitted surrogate says of a block of candidates. */
+    struct Scores
+    {
+      torch::Tensor scale;    ///< [n] relative; NaN for a prior that is not
+                              ///< finite, so that there is no prediction
+      torch::Tensor features; ///< [n, F], undefined unless from the surrogate
+    };
+
+    /** @p block should be small: its priors and predictions are whole fields.
+     */
+    Scores
+    score(const Inputs &block) const;
+
+    /** The chosen rows, best first, and what the cost model expects of each. */
+    struct Choice
+    {
+      std::vector<long>   rows;
+      std::vector<double> costs; ///< NaN without a cost model
+    };
+
+    /**
+     * Choose @p k candidates, or all that there are.
+     * @param candidates their ids and whatever is known of them. A scale that
+     * is not finite marks a candidate; so does an input that is that of a
+     * solved point, a test point, a marked candidate or one with a smaller
+     * id. What is undefined is filled in: features, the features of what has
+     * been chosen, cost and feasibility where there is a model.
+     * @param inputs of the candidates, [n, d].
+     * @throw InputError for shapes that do not fit, or where the acquisition
+     * lacks what it needs. The state is as before then.
+     */
+    Choice
+    choose(Candidates           candidates,
+           const torch::Tensor &inputs,
+           const SolvedPoints  &solved,
+           const long           k);
+
+    /** Priors of the candidates @p begin, …, @p end − 1, [end − begin, N]. */
+    using Priors =
+      std::function<torch::Tensor(const long begin, const long end)>;
+
+    /**
+     * A whole round of one process: fit(), score() in blocks, choose().
+     * @param prior undefined for a host without coarse solutions.
+     */
+    Choice
+    round(const SnapshotSource             &data,
+          const FieldSpace                 &space,
+          const SolvedPoints               &solved,
+          const std::vector<std::uint64_t> &ids,
+          const torch::Tensor              &inputs,
+          const Priors                     &prior,
+          const long                        k);
+
+    /** Expected costs of solves by what has been solved, [n]; NaN without a
+     * cost model or without costs to learn from. */
+    torch::Tensor
+    expected_costs(const torch::Tensor &inputs,
+                   const SolvedPoints  &solved) const;
+
+    /** The surrogate as fit() has left it. */
+    const Surrogate &
+    surrogate() const;
+
+    /** All choices so far. */
+    const Acquisition &
+    acquisition() const
+    {
+      return chooser;
+    }
+
+    /** "format", "parameters", "seed", "inputs" and "acquisition". */
+    nlohmann::json
+    state() const;
+
+    /**
+     * Go on from what state() has returned.
+     * @throw FileError where that is damaged, or the state of a learner with
+     * other parameters, another seed or other inputs; @p source is where it
+     * is from.
+     */
+    void
+    restore(const nlohmann::json &state, const std::string &source);
+
+    /** Candidates a block: the scores of one may round differently in others.
+     */
+    static constexpr long block_size = 16;
+
+  private:
+    /** Inputs of order one, logarithms where these are even, [n, d]. */
+    torch::Tensor
+    scaled(const torch::Tensor &inputs) const;
+
+    std::unique_ptr<Surrogate>
+    new_surrogate() const;
+
+    const std::vector<InputRange> ranges;
+    const std::string             source;
+    const nlohmann::json          chosen_parameters;
+    const std::uint64_t           seed;
+    Acquisition                   chooser;
+    std::unique_ptr<Surrogate>    fitted;
+
+    /** Of the data of fit(), where features are the surrogate's, [m, F]. */
+    torch::Tensor solved_features;
+  };
+} // namespace neuraldeal
+
+#endif
