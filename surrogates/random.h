@@ -39,7 +39,8 @@ namespace neuraldeal
       directions  = 7,
       chains      = 8,
       scores      = 9,
-      acquisition = 10
+      acquisition = 10,
+      candidates  = 11
     };
 
     CounterRandom(const std::uint64_t seed,

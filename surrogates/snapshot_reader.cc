@@ -243,6 +243,25 @@ namespace neuraldeal
             if (statistics.size() != ids.size() * statistic_names.size())
               throw FileError(name, "its data sets disagree in size");
           }
+        const auto iterations = file.has("iterations") ?
+                                  file.read<std::int64_t>("iterations") :
+                                  std::vector<std::int64_t>(ids.size(), 0);
+        if (iterations.size() != ids.size())
+          throw FileError(name, "its data sets disagree in size");
+        for (std::size_t row = 0; row < ids.size(); ++row)
+          {
+            all_records.push_back(
+              {ids[row],
+               std::vector<double>(values.begin() + row * shape[1],
+                                   values.begin() + (row + 1) * shape[1]),
+               status[row] != 2,
+               seconds[row],
+               iterations[row],
+               {}});
+            for (std::size_t k = 0; k < statistic_names.size(); ++k)
+              all_records.back().statistics[statistic_names[k]] =
+                statistics[row * statistic_names.size() + k];
+          }
         for (std::size_t row = 0; row < ids.size(); ++row)
           if (status[row] == 2)
             failed.emplace_back(ids[row], reasons[row]);
@@ -267,6 +286,9 @@ namespace neuraldeal
     std::sort(samples.begin(), samples.end(), [](const auto &a, const auto &b) {
       return a.id < b.id;
     });
+    std::sort(all_records.begin(),
+              all_records.end(),
+              [](const auto &a, const auto &b) { return a.id < b.id; });
     const auto twice = std::adjacent_find(samples.begin(),
                                           samples.end(),
                                           [](const auto &a, const auto &b) {
@@ -287,6 +309,7 @@ namespace neuraldeal
     , problem_hash(other.problem_hash)
     , failed(other.failed)
     , all_campaigns(other.all_campaigns)
+    , all_records(other.all_records)
   {
     std::map<long, const Sample *> by_id;
     for (const auto &sample : other.samples)

@@ -7,6 +7,7 @@
 #include <neuraldeal/surrogates/field_space.h>
 #include <neuraldeal/surrogates/snapshots.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -101,6 +102,24 @@ namespace neuraldeal
     torch::Tensor
     statistics(const std::string &name) const;
 
+    /** A sample without its fields. */
+    struct Record
+    {
+      long                          id;
+      std::vector<double>           parameters;
+      bool                          succeeded;
+      double                        seconds;
+      std::int64_t                  iterations; ///< 0 where nobody has told
+      std::map<std::string, double> statistics;
+    };
+
+    /** All samples, failed ones among them, by ascending id. */
+    const std::vector<Record> &
+    records() const
+    {
+      return all_records;
+    }
+
     /**
      * The attribute @p what (`names` or `units`) of the columns of
      * @p data_set; empty where the store does not say.
@@ -174,6 +193,7 @@ namespace neuraldeal
     std::vector<Sample>                       samples;
     std::vector<std::pair<long, std::string>> failed;
     std::vector<CampaignDescription>          all_campaigns;
+    std::vector<Record>                       all_records;
   };
 
   /**

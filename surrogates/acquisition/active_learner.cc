@@ -344,6 +344,12 @@ namespace neuraldeal
                                        torch::cat({x, held_out, avoided})));
     candidates.marked = marked | repeated;
 
+    // What has no prediction has no features of the surrogate's either.
+    if (candidates.features.defined())
+      candidates.features =
+        torch::where(candidates.features.isfinite().all(1, true),
+                     candidates.features,
+                     torch::zeros_like(candidates.features));
     if (!candidates.features.defined())
       {
         candidates.features        = scaled(inputs);
