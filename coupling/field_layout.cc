@@ -58,6 +58,7 @@ namespace neuraldeal
     template <int dim>
     void
     assemble_mass(const DoFHandler<dim>          &dof_handler,
+                  const Mapping<dim>             &mapping,
                   const IndexSet                 &owned,
                   const IndexSet                 &relevant,
                   const MPI_Comm                  communicator,
@@ -72,8 +73,11 @@ namespace neuraldeal
                                                  relevant);
       mass.reinit(owned, owned, sparsity, communicator);
 
-      const QGauss<dim> quadrature(fe.degree + 1);
-      FEValues<dim> values(fe, quadrature, update_values | update_JxW_values);
+      const QGauss<dim>                    quadrature(fe.degree + 1);
+      FEValues<dim>                        values(mapping,
+                           fe,
+                           quadrature,
+                           update_values | update_JxW_values);
       const unsigned int                   n_dofs = fe.n_dofs_per_cell();
       FullMatrix<double>                   cell_matrix(n_dofs, n_dofs);
       std::vector<types::global_dof_index> dofs(n_dofs);
@@ -101,6 +105,17 @@ namespace neuraldeal
   template <int dim>
   FieldLayout::FieldLayout(
     const DoFHandler<dim>                     &dof_handler,
+    const AffineConstraints<double>           &constraints,
+    const std::vector<GeometricSymmetry<dim>> &symmetries)
+    : FieldLayout(dof_handler, MappingQ1<dim>(), constraints, symmetries)
+  {}
+
+
+
+  template <int dim>
+  FieldLayout::FieldLayout(
+    const DoFHandler<dim>                     &dof_handler,
+    const Mapping<dim>                        &mapping,
     const AffineConstraints<double>           &constraints,
     const std::vector<GeometricSymmetry<dim>> &symmetries)
     : mpi_communicator(compat::communicator(dof_handler))
@@ -147,9 +162,7 @@ namespace neuraldeal
     canonical.update_ghost_values();
 
     std::map<types::global_dof_index, Point<dim>> support_points;
-    DoFTools::map_dofs_to_support_points(MappingQ1<dim>(),
-                                         dof_handler,
-                                         support_points);
+    DoFTools::map_dofs_to_support_points(mapping, dof_handler, support_points);
     std::uint64_t local_hash = 0;
     for (unsigned int i = 0; i < local_index.size(); ++i)
       {
@@ -168,7 +181,8 @@ namespace neuraldeal
     const auto name = dof_handler.get_fe().get_name();
     points_hash     = fnv1a(name.data(), name.size(), points_hash);
 
-    assemble_mass(dof_handler, owned, relevant, mpi_communicator, mass);
+    assemble_mass(
+      dof_handler, mapping, owned, relevant, mpi_communicator, mass);
 
     AssertThrow(symmetries.empty() || dof_handler.get_fe().n_components() == 1,
                 ExcNotImplemented("Symmetries of vector-valued fields"));
@@ -231,6 +245,22 @@ namespace neuraldeal
     // Rounding may make it negative, but what is no number stays none.
     const double square = x * product;
     return square < 0. ? 0. : std::sqrt(square);
+  }
+
+
+
+  torch::Tensor
+  FieldLayout::apply_mass(const torch::Tensor &values) const
+  {
+    TrilinosWrappers::MPI::Vector x(owned, mpi_communicator),
+      product(owned, mpi_communicator);
+    AssertDimension(values.numel(), n_local_values());
+    const auto          contiguous = values.to(torch::kFloat64).contiguous();
+    const double *const from       = contiguous.data_ptr<double>();
+    for (std::size_t i = 0; i < local_index.size(); ++i)
+      x.begin()[local_index[i]] = from[i];
+    mass.vmult(product, x);
+    return to_tensor(product);
   }
 
 
@@ -364,10 +394,15 @@ namespace neuraldeal
   NEURALDEAL_INSTANTIATE_VECTOR(TrilinosWrappers::MPI::Vector)
   NEURALDEAL_INSTANTIATE_VECTOR(PETScWrappers::MPI::Vector)
 
-#define NEURALDEAL_INSTANTIATE_DIMENSION(dim) \
-  template FieldLayout::FieldLayout(          \
-    const DoFHandler<dim> &,                  \
-    const AffineConstraints<double> &,        \
+#define NEURALDEAL_INSTANTIATE_DIMENSION(dim)     \
+  template FieldLayout::FieldLayout(              \
+    const DoFHandler<dim> &,                      \
+    const AffineConstraints<double> &,            \
+    const std::vector<GeometricSymmetry<dim>> &); \
+  template FieldLayout::FieldLayout(              \
+    const DoFHandler<dim> &,                      \
+    const Mapping<dim> &,                         \
+    const AffineConstraints<double> &,            \
     const std::vector<GeometricSymmetry<dim>> &);
 
   NEURALDEAL_INSTANTIATE_DIMENSION(2)

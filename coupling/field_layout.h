@@ -8,6 +8,8 @@
 
 #include <deal.II/dofs/dof_handler.h>
 
+#include <deal.II/fe/mapping.h>
+
 #include <deal.II/lac/affine_constraints.h>
 #include <deal.II/lac/la_parallel_vector.h>
 #include <deal.II/lac/trilinos_sparse_matrix.h>
@@ -61,6 +63,13 @@ namespace neuraldeal
                 const dealii::AffineConstraints<double>   &constraints,
                 const std::vector<GeometricSymmetry<dim>> &symmetries = {});
 
+    /** The same on curved cells: support points and norm by @p mapping. */
+    template <int dim>
+    FieldLayout(const dealii::DoFHandler<dim>             &dof_handler,
+                const dealii::Mapping<dim>                &mapping,
+                const dealii::AffineConstraints<double>   &constraints,
+                const std::vector<GeometricSymmetry<dim>> &symmetries = {});
+
     /** Number of values of a field on all ranks, and on this one. */
     long
     n_values() const
@@ -95,6 +104,14 @@ namespace neuraldeal
     template <typename VectorType>
     double
     norm(const VectorType &field) const;
+
+    /**
+     * The product of the mass matrix, that of the L² norm, with a field.
+     * @param values this rank's in canonical order, [n_local_values()]; so is
+     * the result. Collective.
+     */
+    torch::Tensor
+    apply_mass(const torch::Tensor &values) const;
 
     MPI_Comm
     communicator() const
