@@ -603,8 +603,6 @@ namespace neuraldeal
     const auto                 everywhere = gather(mask);
     const auto *const          flags = everywhere.template data_ptr<bool>();
     const std::vector<uint8_t> all_inside(flags, flags + everywhere.numel());
-    any_inside =
-      std::find(all_inside.begin(), all_inside.end(), 1) != all_inside.end();
 
     const auto          &limits = box.get_boundary_points();
     std::vector<uint8_t> asked_for(all_inside.size(), 0);

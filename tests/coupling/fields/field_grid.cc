@@ -240,10 +240,19 @@ namespace
                  std::to_string(degree));
     const CurvedSpace<dim> space(
       MPI_COMM_WORLD, domain, degree, n_refinements, FE_Q<dim>(1));
-    const auto grid      = space.grid(all<dim>(n));
-    const auto points    = grid.points().reshape({dim, -1});
-    const auto inside    = grid.inside().reshape({-1});
-    int        n_outside = 0, n_close = 0, n_wrong = 0;
+    typename FieldGrid<dim>::AdditionalData data;
+    data.n_points = all<dim>(n);
+    Point<dim> corner;
+    for (unsigned int d = 0; d < dim; ++d)
+      corner[d] = 1.;
+    data.box = BoundingBox<dim>(std::make_pair(-1. * corner, corner));
+    const FieldGrid<dim> grid(space.dof_handler,
+                              space.mapping,
+                              space.constraints,
+                              data);
+    const auto           points    = grid.points().reshape({dim, -1});
+    const auto           inside    = grid.inside().reshape({-1});
+    int                  n_outside = 0, n_close = 0, n_wrong = 0;
     for (long i = 0; i < points.size(1); ++i)
       {
         Point<dim> p;
@@ -325,9 +334,11 @@ namespace
 
   /**
    * Errors of the transfers where the sizes of the mesh's cells and of the
-   * grid are halved together. The largest ones are at the boundary, where they
-   * depend on how it happens to cut the grid: their order is that of the whole
-   * sequence.
+   * grid are halved together. The largest ones of the round trip are at the
+   * boundary, where they depend on how it happens to cut the grid. The linear
+   * continuation from the first and the second row inside has the error of one
+   * second derivative, which is at most 5 here, times h²; that from points that
+   * lie less well, with the mesh's error, three of them.
    */
   template <int dim>
   void
@@ -365,13 +376,12 @@ namespace
         EXPECT_GE(std::log2(there[i - 1] / there[i]), 1.75) << there[i];
         EXPECT_GE(std::log2(back[i - 1] / back[i]), 1.75) << back[i];
       }
-    EXPECT_GE(std::log2(there_max[0] / there_max[last]) / last, 1.75);
-    EXPECT_GE(std::log2(back_max[0] / back_max[last]) / last, 1.5);
-    if (rank() == 0)
-      for (unsigned int i = 0; i <= last; ++i)
-        std::cout << "  to the grid " << there[i] << " (largest "
-                  << there_max[i] << "), round trip " << back[i] << " ("
-                  << back_max[i] << ")" << std::endl;
+    for (unsigned int i = 0; i <= last; ++i)
+      {
+        const double h = 2. / (n << i);
+        EXPECT_LE(back_max[i], 3. * 5. * h * h);
+      }
+    EXPECT_GE(std::log2(there_max[last - 1] / there_max[last]), 1.75);
   }
 
   /**
@@ -489,12 +499,12 @@ TEST(FieldGrid, AgreesWithPointValues)
 
 TEST(FieldGrid, MaskIsTheInsideOfTheDomain)
 {
-  // With the error of the mapping (a parabola through three points of an arc of
-  // 90° is up to 0.0081 off); coarse curved cells of two sizes, with gaps
-  // between them, included.
+  // With the error of the mapping; coarse curved cells of two sizes, with gaps
+  // between them, included. The parabola (1 − (1 − 1/√2) s², s/√2) through
+  // three points of an arc of 90° is at most 0.0108 off, at s² = 1/2.
   for (const auto domain : {Domain::shell, Domain::ball})
     {
-      check_mask<2>(domain, 2, 0, 64, 0.0082);
+      check_mask<2>(domain, 2, 0, 64, 0.0109);
       check_mask<2>(domain, 2, 2, 64, 1e-4);
       check_mask<2>(domain, 4, 1, 64, 1e-5);
       check_mask<3>(domain, 2, 1, 20, 5e-3);
@@ -519,7 +529,7 @@ TEST(FieldGrid, DoesNotDependOnTheNumberOfRanks)
 TEST(FieldGrid, ErrorsOfSmoothFieldsAreOfOrderTwo)
 {
   check_orders<2>(Domain::shell, FE_Q<2>(1), {1, 2, 3, 4}, 16);
-  check_orders<2>(Domain::ball, FESystem<2>(FE_Q<2>(1), 2), {1, 2, 3, 4}, 16);
+  check_orders<2>(Domain::ball, FESystem<2>(FE_Q<2>(1), 2), {2, 3, 4}, 32);
   check_orders<3>(Domain::shell, FE_Q<3>(1), {1, 2, 3}, 8);
 }
 
