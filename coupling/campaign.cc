@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/coupling/campaign.h>
+#include <neuraldeal/coupling/trajectory_writer.h>
 #include <neuraldeal/surrogates/acquisition/cost_model.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
@@ -289,6 +290,78 @@ namespace neuraldeal
 
 
   template <typename VectorType>
+  SnapshotRecord
+  Campaign<VectorType>::solve_trajectory(const SnapshotWriter &writer,
+                                         const long            id,
+                                         const Input          &input) const
+  {
+    using Status = SnapshotRecord::Status;
+    SnapshotRecord record;
+    record.id         = id;
+    record.parameters = input;
+    const dealii::Timer both;
+    const auto          solve_by =
+      [&](const std::string &name, const auto &solver, const Status status) {
+        const dealii::Timer timer;
+        TrajectoryWriter    trajectory(writer, id, data.steps_in_memory);
+        VectorType          solution;
+        model.reinit_vector(solution);
+        *model.step_receiver = [&](const double time, const VectorType &state) {
+          trajectory.step(time, state);
+        };
+        const std::string failure = call_host(id, name, [&]() {
+          solution          = 0.;
+          record.iterations = solver(input, solution);
+          record.statistics =
+            model.statistics ? model.statistics() : std::vector<double>();
+          if (record.statistics.size() != model.statistic_names.size())
+            throw std::runtime_error(
+              fmt::format("the host tells {} statistics and names {}",
+                          record.statistics.size(),
+                          model.statistic_names.size()));
+          if (trajectory.n_steps() == 0)
+            throw std::runtime_error(
+              name + " has handed no step to FullOrderModel::output_step()");
+        });
+        *model.step_receiver      = nullptr;
+        // A full disk is not the host's failure, which would be for good.
+        if (!trajectory.write_failure().empty())
+          throw std::runtime_error(trajectory.write_failure());
+        if (failure.empty())
+          {
+            record.status  = status;
+            record.seconds = timer.wall_time();
+            MPI_Bcast(record.statistics.data(),
+                      record.statistics.size(),
+                      MPI_DOUBLE,
+                      0,
+                      groups.group());
+            trajectory.finish(record);
+          }
+        return failure;
+      };
+
+    record.reason = solve_by("solve()", model.solve, Status::solved);
+    if (record.reason.empty())
+      return record;
+    if (model.fallback_solve)
+      {
+        // The reason is stored with it.
+        const auto again =
+          solve_by("fallback_solve()", model.fallback_solve, Status::fallback);
+        if (again.empty())
+          return record;
+        record.reason += "; the fallback: " + again;
+      }
+    record.seconds = both.wall_time();
+    mark_failed(record, record.reason);
+    TrajectoryWriter(writer, id).finish(record);
+    return record;
+  }
+
+
+
+  template <typename VectorType>
   unsigned int
   Campaign<VectorType>::run(const unsigned int                      n_samples,
                             const std::function<Input(const long)> &input,
@@ -306,7 +379,7 @@ namespace neuraldeal
           // Halves of files that a kill has left.
           for (const auto &entry : fs::directory_iterator(data.folder))
             if (entry.path().extension() == ".tmp")
-              fs::remove(entry.path());
+              fs::remove_all(entry.path());
         }
       catch (const fs::filesystem_error &error)
         {
@@ -386,6 +459,8 @@ namespace neuraldeal
       std::set<long>  there;
       for (const long id : store.ids())
         there.insert(id);
+      for (const long id : store.trajectory_ids())
+        there.insert(id);
       for (const auto &failed : store.failures())
         there.insert(failed.first);
       for (unsigned int id = 0; id < n_samples; ++id)
@@ -459,7 +534,8 @@ namespace neuraldeal
     std::vector<unsigned int> n_before(1, n_there); // those of each batch
     for (const auto id : missing)
       {
-        if (batches.empty() ||
+        // A trajectory is written by itself.
+        if (batches.empty() || data.trajectories ||
             batches.back().back() / data.batch_size != id / data.batch_size)
           batches.emplace_back();
         batches.back().push_back(id);
@@ -495,7 +571,10 @@ namespace neuraldeal
             const auto hung_before = reason_of.find(id);
             if (hung_before == reason_of.end())
               {
-                records.push_back(solve(first_id + id, input(id)));
+                records.push_back(
+                  data.trajectories ?
+                    solve_trajectory(writer, first_id + id, input(id)) :
+                    solve(first_id + id, input(id)));
                 ++solves;
               }
             else
@@ -504,6 +583,8 @@ namespace neuraldeal
                 record.id         = first_id + id;
                 record.parameters = input(id);
                 mark_failed(record, hung_before->second);
+                if (data.trajectories)
+                  TrajectoryWriter(writer, record.id).finish(record);
                 records.push_back(record);
               }
             if (records.back().status == SnapshotRecord::Status::failed)
@@ -512,7 +593,8 @@ namespace neuraldeal
                 last_failure = {id, records.back().reason};
               }
           }
-        writer.write(records);
+        if (!data.trajectories)
+          writer.write(records);
         // What the store says needs no note any more.
         std::error_code ignored;
         for (const auto &record : records)

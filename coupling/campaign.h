@@ -41,6 +41,17 @@ namespace neuraldeal
       std::string  folder     = "snapshots";
       unsigned int batch_size = 2; ///< samples a file
 
+      /**
+       * Whether the samples are trajectories: what the host's solve() hands
+       * to FullOrderModel::output_step(), each of them a folder of its own
+       * (see TrajectoryWriter). What solve() returns is not stored then, and
+       * coarse_solve() not called.
+       */
+      bool trajectories = false;
+
+      /** Steps that are held in memory, and written together. */
+      unsigned int steps_in_memory = 8;
+
       /** The campaign stops when more than this share of solves fails. */
       double max_failures = 0.1;
 
@@ -100,6 +111,17 @@ namespace neuraldeal
     static constexpr unsigned int fewest_to_learn_costs = 10;
 
   private:
+    /**
+     * Solve one sample that is a trajectory, by the host's solver or its
+     * fallback, and write it while it is solved.
+     * @throw std::runtime_error on all ranks of the group where it cannot be
+     * written.
+     */
+    SnapshotRecord
+    solve_trajectory(const SnapshotWriter &writer,
+                     const long            id,
+                     const Input          &input) const;
+
     /**
      * Call @p work of the group, the host's @p name, within the time budget.
      * @return as ProcessGroups::try_on_group()

@@ -71,6 +71,25 @@ namespace neuraldeal
                        VectorType       &representative)>
       riesz_solve;
 
+    /** Who takes the time steps of the moment, if anybody; copies share it. */
+    std::shared_ptr<std::function<void(const double, const VectorType &)>>
+      step_receiver = std::make_shared<
+        std::function<void(const double, const VectorType &)>>();
+
+    /**
+     * For a host that steps in time, whose solve() tells it each state that
+     * is worth keeping, the initial one among them, on all ranks of the group:
+     * times increase. A Campaign of trajectories stores them as they come;
+     * otherwise nothing is done. What it throws, it throws on all ranks, and
+     * solve() is to let it pass.
+     */
+    std::function<void(const double time, const VectorType &solution)>
+      output_step = [receiver = step_receiver](const double      time,
+                                               const VectorType &solution) {
+        if (*receiver)
+          (*receiver)(time, solution);
+      };
+
     /** The time that the call of the moment may take; copies share it. */
     std::shared_ptr<TimeBudget> time_budget = std::make_shared<TimeBudget>();
 

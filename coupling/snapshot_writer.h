@@ -6,6 +6,7 @@
 
 #include <neuraldeal/coupling/field_layout.h>
 #include <neuraldeal/coupling/full_order_model.h>
+#include <neuraldeal/surrogates/hdf5_file.h>
 
 #include <string>
 #include <vector>
@@ -85,16 +86,31 @@ namespace neuraldeal
     write(const std::vector<SnapshotRecord> &records) const;
 
     /**
+     * Write what every file of samples has: the attributes, and all data sets
+     * but the fields. Collective over the ranks that have opened the file.
+     * @param format the attribute of that name.
+     */
+    void
+    write_header(HDF5File                          &file,
+                 const std::string                 &format,
+                 const std::vector<SnapshotRecord> &records) const;
+
+    /** Give the fields in @p data_set the names and units of the host. */
+    void
+    annotate_fields(HDF5File &file, const std::string &data_set) const;
+
+    /**
      * Write `index.h5`, which links to all files that are there. On one
      * rank, when nobody writes batches.
      */
     void
     write_index() const;
 
+    const std::string  folder;
+    const FieldLayout &layout;
+    const std::string  problem;
+
   private:
-    const std::string      folder;
-    const FieldLayout     &layout;
-    const std::string      problem;
     const std::string      provenance;
     const StoreDescription description;
   };

@@ -5,6 +5,7 @@
 #include <neuraldeal/surrogates/hdf5_file.h>
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 namespace neuraldeal
@@ -340,6 +341,52 @@ namespace neuraldeal
                   const std::string         &description)
   {
     write(name, {values.size()}, values.data(), 0, values.size(), description);
+  }
+
+
+
+  void
+  HDF5File::write_virtual(
+    const std::string                                  &name,
+    const std::vector<hsize_t>                         &shape,
+    const std::vector<std::pair<std::string, hsize_t>> &parts,
+    const std::string                                  &description)
+  {
+    const Handle space(H5Screate_simple(shape.size(), shape.data(), nullptr),
+                       H5Sclose);
+    const Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    const double missing = std::numeric_limits<double>::quiet_NaN();
+    bool good = H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &missing) >= 0;
+    std::vector<hsize_t> offset(shape.size(), 0), count = shape;
+    for (const auto &[file_name, n_rows] : parts)
+      {
+        count[0] = n_rows;
+        const Handle source(
+          H5Screate_simple(count.size(), count.data(), nullptr), H5Sclose);
+        good = good &&
+               H5Sselect_hyperslab(space,
+                                   H5S_SELECT_SET,
+                                   offset.data(),
+                                   nullptr,
+                                   count.data(),
+                                   nullptr) >= 0 &&
+               H5Pset_virtual(
+                 list, space, file_name.c_str(), name.c_str(), source) >= 0;
+        offset[0] += n_rows;
+      }
+    H5Sselect_all(space);
+    const Handle dataset(H5Dcreate2(file,
+                                    name.c_str(),
+                                    H5T_NATIVE_DOUBLE,
+                                    space,
+                                    H5P_DEFAULT,
+                                    list,
+                                    H5P_DEFAULT),
+                         H5Dclose);
+    if (!good || dataset < 0)
+      fail("the data set '" + name +
+           "' could not be written (is the disk full?)");
+    describe(dataset, description);
   }
 
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace neuraldeal
@@ -100,6 +101,21 @@ namespace neuraldeal
     write(const std::string         &name,
           const std::vector<Number> &values,
           const std::string         &description);
+
+    /**
+     * Write a data set of doubles whose rows are those of the data sets
+     * @p name of other files, one after the other, as if it had them itself
+     * (a virtual data set). Rows that are missing there are not a number.
+     *
+     * @param shape of the whole; the first extent is that of the rows.
+     * @param parts names of the files, relative to this one's folder, and how
+     * many rows each of them has.
+     */
+    void
+    write_virtual(const std::string                                  &name,
+                  const std::vector<hsize_t>                         &shape,
+                  const std::vector<std::pair<std::string, hsize_t>> &parts,
+                  const std::string &description);
 
     void
     write_strings(const std::string              &name,

@@ -57,7 +57,8 @@ namespace neuraldeal
     inspect_snapshots(const std::string &path)
     {
       const SnapshotReader reader(path);
-      if (reader.batch_files().empty())
+      if (reader.batch_files().empty() && reader.trajectory_ids().empty() &&
+          reader.failures().empty())
         throw FileError(path,
                         fs::is_directory(path + "/snapshots") ?
                           "it has no snapshots; valid is the folder " + path +
@@ -124,6 +125,22 @@ namespace neuraldeal
           report["symmetries"] = space.symmetries.size();
         }
       report["bytes"] = bytes;
+
+      std::vector<double> n_steps, all_times;
+      for (const long id : reader.trajectory_ids())
+        {
+          const auto  times = reader.times(id);
+          const auto *time  = times.data_ptr<double>();
+          const long  n     = times.numel();
+          n_steps.push_back(n);
+          all_times.insert(all_times.end(), time, time + n);
+          for (long begin = 0; begin < n; begin += block_size)
+            reader.read_steps(id, begin, std::min(begin + block_size, n));
+        }
+      if (!n_steps.empty())
+        report["trajectories"] = {{"n", n_steps.size()},
+                                  {"steps", range_of(n_steps)},
+                                  {"time", range_of(all_times)}};
 
       const long n = reader.size();
       if (n == 0)
@@ -316,6 +333,15 @@ namespace neuraldeal
                      fmt::format("{}, {}",
                                  report["files"].get<long>(),
                                  size_text(report["bytes"])));
+      if (report.contains("trajectories"))
+        {
+          const auto &trajectories = report["trajectories"];
+          result += line("trajectories",
+                         fmt::format("{}, steps {}",
+                                     trajectories["n"].get<long>(),
+                                     range_text(trajectories["steps"])));
+          result += line("times", range_text(trajectories["time"]));
+        }
       if (report.contains("seconds"))
         {
           result += line("a solve",

@@ -19,7 +19,9 @@ namespace neuraldeal
    *   `failed` (a list of `sample` and `reason`), `seconds` and `iterations` of
    *   a solve, `values`, `points` (`lower` and `upper` corner), `symmetries`,
    *   `parameters` (a list of `name` and range), and the norms `solution`,
-   *   `correction` (solution minus coarse solution). Ranges are objects with
+   *   `correction` (solution minus coarse solution); where there are
+   *   any, `trajectories`, their number `n` and the ranges `steps` and `time`
+   *   (`bytes` and all else are without them). Ranges are objects with
    *   `minimum`, `median`, `maximum`, `mean`. A batch without its `space.h5`
    *   has neither `points` nor norms.
    * - Models: `metadata` as it is stored, `tensors` (a list of `name`, `type`,

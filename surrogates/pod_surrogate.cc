@@ -144,7 +144,11 @@ namespace neuraldeal
 
     const auto training = images(reduce(summaries));
     prior_scale         = training.prior.std(0, false).clamp_min(1e-12);
-    const auto x        = scaled_inputs(training.parameters, training.prior);
+    // Of a prior that is always the same the deviations are rounding, and
+    // nothing to learn from. (Coefficients are those of a prior of norm one.)
+    if (prior_scale.max().item<double>() < 1e-5)
+      prior_scale.fill_(1.);
+    const auto x = scaled_inputs(training.parameters, training.prior);
     train_regression(x, training.correction, communicator);
 
     held_out_summaries = torch::empty({0, summaries.size(1)}, torch::kFloat64);

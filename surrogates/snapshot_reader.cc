@@ -89,10 +89,13 @@ namespace neuraldeal
 
     /**
      * The space that @p file describes.
+     * @param has_time whether there is another parameter, the time.
      * @throw std::exception of LibTorch where sizes do not fit.
      */
     FieldSpace
-    assemble_space(const HDF5File &file, const long n_values)
+    assemble_space(const HDF5File &file,
+                   const long      n_values,
+                   const bool      has_time)
     {
       const auto reals = [&](const std::string &name) {
         return torch::tensor(file.read<double>(name), torch::kFloat64);
@@ -130,7 +133,14 @@ namespace neuraldeal
       const auto matrices = reals("symmetry_matrices").reshape({-1, dim, dim});
       const long n        = matrices.size(0);
       const auto offsets  = reals("symmetry_offsets").reshape({n, dim, 1});
-      const auto parameters = integers("symmetry_parameters").reshape({n, -1});
+      const auto found    = integers("symmetry_parameters");
+      auto parameters     = found.reshape({n, found.numel() / std::max(n, 1l)});
+      // Time is the same for all of them.
+      if (has_time)
+        parameters =
+          torch::cat({parameters,
+                      torch::full({n, 1}, parameters.size(1), torch::kInt64)},
+                     1);
       for (long g = 0; g < n; ++g)
         {
           const auto permutation = parameters[g].contiguous();
@@ -171,11 +181,19 @@ namespace neuraldeal
           const auto name = entry.path().filename().string();
           if (name.rfind("batch-", 0) == 0 && entry.path().extension() == ".h5")
             files.push_back(entry.path().string());
+          else if (is_trajectory(name))
+            trajectory_files.push_back(entry.path().string() +
+                                       "/trajectory.h5");
         }
     std::sort(files.begin(), files.end());
+    std::sort(trajectory_files.begin(), trajectory_files.end());
 
+    auto all_files = files;
+    all_files.insert(all_files.end(),
+                     trajectory_files.begin(),
+                     trajectory_files.end());
     long n_parameters = -1;
-    for (const auto &name : files)
+    for (const auto &name : all_files)
       {
         const HDF5File file(name);
         const auto     found = file.read_attribute("problem");
@@ -262,9 +280,30 @@ namespace neuraldeal
               all_records.back().statistics[statistic_names[k]] =
                 statistics[row * statistic_names.size() + k];
           }
+        const bool is_sequence = file.has("steps");
         for (std::size_t row = 0; row < ids.size(); ++row)
           if (status[row] == 2)
             failed.emplace_back(ids[row], reasons[row]);
+          else if (is_sequence)
+            {
+              const auto n      = file.read<std::int64_t>("steps");
+              const auto a_file = file.read<std::int64_t>("steps_a_file");
+              if (n.size() != 1 || a_file.size() != 1 || ids.size() != 1 ||
+                  n[0] < 0 || n[0] > max_steps || a_file[0] < 1)
+                throw FileError(name, "its data sets disagree in size");
+              all_trajectories.push_back({ids[0],
+                                          fs::path(name).parent_path().string(),
+                                          n[0],
+                                          a_file[0],
+                                          seconds[0],
+                                          values});
+              for (long first = 0; first < n[0]; first += a_file[0])
+                if (const auto part = place_of(all_trajectories.back(), first);
+                    !fs::exists(part.file))
+                  throw FileError(part.file,
+                                  "there is no such file, although the "
+                                  "trajectory has steps in it");
+            }
           else
             {
               samples.push_back(
@@ -274,6 +313,8 @@ namespace neuraldeal
                  seconds[row],
                  std::vector<double>(values.begin() + row * shape[1],
                                      values.begin() + (row + 1) * shape[1]),
+                 {},
+                 false,
                  {}});
               for (std::size_t k = 0; k < statistic_names.size(); ++k)
                 samples.back().statistics[statistic_names[k]] =
@@ -283,12 +324,10 @@ namespace neuraldeal
     std::sort(all_campaigns.begin(),
               all_campaigns.end(),
               [](const auto &a, const auto &b) { return a.number < b.number; });
-    std::sort(samples.begin(), samples.end(), [](const auto &a, const auto &b) {
-      return a.id < b.id;
-    });
-    std::sort(all_records.begin(),
-              all_records.end(),
-              [](const auto &a, const auto &b) { return a.id < b.id; });
+    const auto by_id = [](const auto &a, const auto &b) { return a.id < b.id; };
+    std::sort(samples.begin(), samples.end(), by_id);
+    std::sort(all_records.begin(), all_records.end(), by_id);
+    std::sort(all_trajectories.begin(), all_trajectories.end(), by_id);
     const auto twice = std::adjacent_find(samples.begin(),
                                           samples.end(),
                                           [](const auto &a, const auto &b) {
@@ -304,7 +343,11 @@ namespace neuraldeal
 
   SnapshotReader::SnapshotReader(const SnapshotReader    &other,
                                  const std::vector<long> &ids)
-    : folder(other.folder)
+    : trajectory_files(other.trajectory_files)
+    , all_trajectories(other.all_trajectories)
+    , has_time(other.has_time)
+    , default_prior(other.default_prior)
+    , folder(other.folder)
     , files(other.files)
     , problem_hash(other.problem_hash)
     , failed(other.failed)
@@ -344,43 +387,59 @@ namespace neuraldeal
                                         "number",
                                         sample.id,
                                         value));
-        if (sample.file != open_name)
+        // The solution of a step is read first: its prior may be zero, of the
+        // same size.
+        for (const bool prior : {!sample.is_step, sample.is_step})
           {
-            file      = std::make_unique<HDF5File>(sample.file);
-            open_name = sample.file;
-          }
-        for (const bool prior : {true, false})
-          {
-            const std::string name  = prior ? "prior" : "solution";
-            auto             &field = prior ? result.prior : result.solution;
-            const auto        shape = file->shape(name);
+            const std::string name =
+              prior && !sample.is_step ? "prior" : "solution";
+            const Place place = prior && sample.is_step ?
+                                  sample.prior :
+                                  Place{sample.file, sample.row};
+            auto       &field = prior ? result.prior : result.solution;
+            if (place.file.empty())
+              {
+                if (!field.defined())
+                  field = torch::zeros({n, n_values}, torch::kFloat64);
+                continue;
+              }
+            if (place.file != open_name)
+              {
+                file      = std::make_unique<HDF5File>(place.file);
+                open_name = place.file;
+              }
+            const auto shape = file->shape(name);
             if (shape.size() == 2 && n_values < 0)
               n_values = shape[1];
             if (shape.size() != 2 || long(shape[1]) != n_values)
-              throw FileError(sample.file,
+              throw FileError(place.file,
                               "its data set '" + name +
                                 "' is of another size than other fields");
             if (!field.defined())
-              field = torch::empty({n, n_values}, torch::kFloat64);
+              field = torch::zeros({n, n_values}, torch::kFloat64);
             auto row = field[i];
             file->read_block(
-              name, sample.row, 1, 0, shape[1], row.data_ptr<double>());
+              name, place.row, 1, 0, shape[1], row.data_ptr<double>());
             if (!torch::isfinite(row).all().item<bool>())
               {
                 const auto where =
                   torch::nonzero(torch::isfinite(row).logical_not())[0]
                     .item<std::int64_t>();
                 throw FileError(
-                  sample.file,
+                  place.file,
                   fmt::format("the {} of sample {} is {} at value {}; valid "
                               "is a finite number",
-                              name,
+                              prior ? "prior" : "solution",
                               sample.id,
                               row[where].item<double>(),
                               where));
               }
           }
       }
+    if (default_prior != 0.)
+      for (long i = 0; i < n; ++i)
+        if (auto row = result.prior[i]; row.count_nonzero().item<long>() == 0)
+          row.fill_(default_prior);
     return result;
   }
 
@@ -445,7 +504,11 @@ namespace neuraldeal
   SnapshotReader::columns(const std::string &data_set,
                           const std::string &what) const
   {
-    for (const auto &name : files)
+    auto all_files = files;
+    all_files.insert(all_files.end(),
+                     trajectory_files.begin(),
+                     trajectory_files.end());
+    for (const auto &name : all_files)
       {
         const HDF5File file(name);
         if (file.has(data_set))
@@ -496,7 +559,7 @@ namespace neuraldeal
       throw FileError(file.name(), "its data set 'points' is no matrix");
     try
       {
-        return assemble_space(file, shape[1]);
+        return assemble_space(file, shape[1], has_time);
       }
     catch (const FileError &)
       {
@@ -514,6 +577,189 @@ namespace neuraldeal
   SnapshotReader::batch_file(const std::string &folder, const long batch)
   {
     return fmt::format("{}/batch-{:06}.h5", folder, batch);
+  }
+
+
+
+  std::string
+  SnapshotReader::trajectory_folder(const std::string &folder, const long id)
+  {
+    return fmt::format("{}/trajectory-{:06}", folder, id);
+  }
+
+
+
+  bool
+  SnapshotReader::is_trajectory(const std::string &name)
+  {
+    const std::string start = "trajectory-";
+    return name.rfind(start, 0) == 0 && name.size() > start.size() &&
+           name.find_first_not_of("0123456789", start.size()) ==
+             std::string::npos;
+  }
+
+
+
+  std::string
+  SnapshotReader::steps_file(const std::string &folder, const long number)
+  {
+    return fmt::format("{}{}steps-{:06}.h5",
+                       folder,
+                       folder.empty() ? "" : "/",
+                       number);
+  }
+
+
+
+  SnapshotReader::Place
+  SnapshotReader::place_of(const Trajectory &trajectory, const long step)
+  {
+    return {steps_file(trajectory.folder, step / trajectory.steps_a_file),
+            step % trajectory.steps_a_file};
+  }
+
+
+
+  const SnapshotReader::Trajectory &
+  SnapshotReader::trajectory(const long id) const
+  {
+    const auto found =
+      std::lower_bound(all_trajectories.begin(),
+                       all_trajectories.end(),
+                       id,
+                       [](const auto &a, const long b) { return a.id < b; });
+    if (found == all_trajectories.end() || found->id != id)
+      throw FileError(folder, fmt::format("it has no trajectory {}", id));
+    return *found;
+  }
+
+
+
+  std::vector<long>
+  SnapshotReader::trajectory_ids() const
+  {
+    std::vector<long> result;
+    for (const auto &trajectory : all_trajectories)
+      result.push_back(trajectory.id);
+    return result;
+  }
+
+
+
+  torch::Tensor
+  SnapshotReader::trajectory_parameters(const long id) const
+  {
+    return torch::tensor(trajectory(id).parameters, torch::kFloat64);
+  }
+
+
+
+  torch::Tensor
+  SnapshotReader::times(const long id) const
+  {
+    const auto         &found = trajectory(id);
+    std::vector<double> result;
+    for (long first = 0; first < found.n_steps; first += found.steps_a_file)
+      {
+        const HDF5File file(place_of(found, first).file);
+        const auto     times = file.read<double>("time");
+        if (long(times.size()) !=
+            std::min(found.steps_a_file, found.n_steps - first))
+          throw FileError(file.name(),
+                          "its data sets disagree in size with the "
+                          "trajectory's");
+        result.insert(result.end(), times.begin(), times.end());
+      }
+    for (std::size_t k = 0; k < result.size(); ++k)
+      if (!std::isfinite(result[k]) || (k > 0 && result[k] <= result[k - 1]))
+        throw FileError(found.folder,
+                        fmt::format("the time of step {} is {}; valid is a "
+                                    "number beyond those before",
+                                    k,
+                                    result[k]));
+    return torch::tensor(result, torch::kFloat64);
+  }
+
+
+
+  torch::Tensor
+  SnapshotReader::read_steps(const long id,
+                             const long begin,
+                             const long end) const
+  {
+    const auto &found = trajectory(id);
+    if (begin < 0 || begin >= end || end > found.n_steps)
+      throw InputError("the program",
+                       "the range of steps of a trajectory",
+                       fmt::format("{}, …, {}", begin, end - 1),
+                       fmt::format("one within 0, …, {}", found.n_steps - 1));
+    // As samples of which nobody asks the parameters.
+    SnapshotReader steps(*this, {});
+    for (long k = begin; k < end; ++k)
+      {
+        const auto place = place_of(found, k);
+        steps.samples.push_back(
+          {id * max_steps + k, place.file, place.row, 0., {}, {}, true, {}});
+      }
+    return steps.read(0, end - begin).solution;
+  }
+
+
+
+  SnapshotReader
+  SnapshotReader::trajectories(const TrajectoryView view) const
+  {
+    SnapshotReader result(*this, {});
+    result.has_time   = true;
+    const bool pairs  = view == TrajectoryView::pairs;
+    double     length = 0.;
+    for (const auto &trajectory : all_trajectories)
+      {
+        const auto    all_times = times(trajectory.id);
+        const double *time      = all_times.data_ptr<double>();
+        for (long k = pairs ? 1 : 0; k < trajectory.n_steps; ++k)
+          {
+            if (pairs)
+              {
+                const double found = time[k] - time[k - 1];
+                if (length == 0.)
+                  length = found;
+                // Times are sums, and have their rounding.
+                if (std::abs(found - length) > 1e-6 * length)
+                  throw FileError(
+                    trajectory.folder,
+                    fmt::format("its step {} has the length {}; pairs of "
+                                "states are to be learned from where all "
+                                "steps are as long as the first one, {}",
+                                k,
+                                found,
+                                length));
+              }
+            const auto place      = place_of(trajectory, k);
+            auto       parameters = trajectory.parameters;
+            parameters.push_back(time[k]);
+            result.samples.push_back(
+              {trajectory.id * max_steps + k,
+               place.file,
+               place.row,
+               trajectory.seconds / trajectory.n_steps,
+               parameters,
+               {},
+               true,
+               pairs ? place_of(trajectory, k - 1) : Place()});
+          }
+      }
+    return result;
+  }
+
+
+
+  SnapshotReader
+  SnapshotReader::with_prior(const double value) const
+  {
+    SnapshotReader result(*this);
+    result.default_prior = value;
+    return result;
   }
 
 

@@ -32,6 +32,14 @@ namespace neuraldeal
    * attributes `names` and `units` of `parameters`, of `prior` and `solution`
    * (their components) and of `statistics` say what the columns are.
    *
+   * `trajectory-000000/`, …: samples that are sequences of states in time, a
+   * folder each, with the id of the sample. `trajectory.h5` has the data sets
+   * of a batch of one sample but for the fields, and `steps` [1], their number,
+   * and `steps_a_file` [1], how many the files `steps-000000.h5`, … have: the
+   * data sets `time` [steps] and `solution` [steps, N]. Of the same names
+   * `trajectory.h5` has virtual data sets, for those who read all at once.
+   * Where a solve has failed there are no steps.
+   *
    * `index.h5`: links to all of them, for people; nothing here needs it.
    *
    * Every file has the attribute `problem`, a hash of the mesh, the element
@@ -127,6 +135,54 @@ namespace neuraldeal
     std::vector<std::string>
     columns(const std::string &data_set, const std::string &what) const;
 
+    /** What surrogates learn from trajectories, see trajectories(). */
+    enum class TrajectoryView
+    {
+      states, ///< the parameters and the time → the state
+      pairs   ///< the parameters, the time, the state before → the state
+    };
+
+    /** Ids of the samples that are trajectories, ascending. */
+    std::vector<long>
+    trajectory_ids() const;
+
+    /** The parameters of a trajectory, [d]. */
+    torch::Tensor
+    trajectory_parameters(const long id) const;
+
+    /** The times of its steps, increasing, [steps]. */
+    torch::Tensor
+    times(const long id) const;
+
+    /** Its steps @p begin, …, @p end − 1, a row each, [end − begin, N]. */
+    torch::Tensor
+    read_steps(const long id, const long begin, const long end) const;
+
+    /** More steps than this has no trajectory. */
+    static constexpr long max_steps = 1000000;
+
+    /**
+     * A reader whose samples are the steps of all trajectories. Step k of the
+     * trajectory with number id is sample id · max_steps + k; its last
+     * parameter is its time, the solution its state. Of states the prior is
+     * zero; of pairs, which begin with k = 1, it is the state before, so that
+     * a surrogate that corrects its prior steps in time. Seconds are those of
+     * the trajectory over the number of its steps.
+     * @throw FileError where pairs are wanted and the time between two steps
+     * is not the same everywhere: it is no parameter.
+     */
+    SnapshotReader
+    trajectories(const TrajectoryView view) const;
+
+    /**
+     * A reader of the same samples, where a prior that is zero everywhere has
+     * this value everywhere instead: for surrogates that measure all by the
+     * size of the prior, and samples that have none. Who asks such a
+     * surrogate has to hand it the same.
+     */
+    SnapshotReader
+    with_prior(const double value) const;
+
     /** The solved samples' ids, ascending (or as given). */
     std::vector<long>
     ids() const;
@@ -175,7 +231,29 @@ namespace neuraldeal
     static std::string
     batch_file(const std::string &folder, const long batch);
 
+    /** The folder of trajectory @p id of a store. */
+    static std::string
+    trajectory_folder(const std::string &folder, const long id);
+
+    /** Whether a folder of a store is, by its name, that of a trajectory. */
+    static bool
+    is_trajectory(const std::string &name);
+
+    /**
+     * File number @p number of the steps of a trajectory.
+     * @param folder of the trajectory; empty for the name alone.
+     */
+    static std::string
+    steps_file(const std::string &folder, const long number);
+
   private:
+    /** A row of the data set `solution` of a file. */
+    struct Place
+    {
+      std::string file;
+      long        row = 0;
+    };
+
     struct Sample
     {
       long                id;
@@ -185,7 +263,40 @@ namespace neuraldeal
       std::vector<double> parameters;
 
       std::map<std::string, double> statistics;
+
+      /**
+       * Of a step: where its prior is, among the solutions; in no file where
+       * it is zero.
+       */
+      bool  is_step = false;
+      Place prior;
     };
+
+    struct Trajectory
+    {
+      long                id;
+      std::string         folder;
+      long                n_steps, steps_a_file;
+      double              seconds;
+      std::vector<double> parameters;
+    };
+
+    /** @throw FileError where there is none of that id. */
+    const Trajectory &
+    trajectory(const long id) const;
+
+    static Place
+    place_of(const Trajectory &trajectory, const long step);
+
+    /** The names of the trajectories' files; see columns(). */
+    std::vector<std::string> trajectory_files;
+    std::vector<Trajectory>  all_trajectories; ///< by id
+
+    /** Whether the samples are steps, whose last parameter is the time. */
+    bool has_time = false;
+
+    /** See with_prior(). */
+    double default_prior = 0.;
 
     std::string                               folder;
     std::vector<std::string>                  files;

@@ -241,6 +241,23 @@ namespace neuraldeal
 
 
 
+  SnapshotReader
+  TrainingTask::open_store() const
+  {
+    const auto all = SnapshotReader(store, design).with_prior(prior);
+    if (trajectories.empty())
+      return all;
+    check_choice(source,
+                 "the entry 'trajectories'",
+                 trajectories,
+                 {"states", "pairs"});
+    return all.trajectories(trajectories == "pairs" ?
+                              SnapshotReader::TrajectoryView::pairs :
+                              SnapshotReader::TrajectoryView::states);
+  }
+
+
+
   void
   TrainingTask::check_snapshots(const SnapshotReader &snapshots) const
   {
@@ -315,7 +332,7 @@ namespace neuraldeal
   {
     const auto folder = fs::path(filename).parent_path();
     // In the order of their importance, and lists of numbers in one line.
-    const std::vector<std::pair<const char *, nlohmann::json>> document = {
+    std::vector<std::pair<const char *, nlohmann::json>> document = {
       {"format", format},
       {"store", relative_to(store, folder.empty() ? "." : folder)},
       {"model", relative_to(model, folder.empty() ? "." : folder)},
@@ -326,6 +343,10 @@ namespace neuraldeal
       {"design", design},
       {"problem", problem},
       {"training", training}};
+    if (prior != 0.)
+      document.insert(document.begin() + 2, {"prior", prior});
+    if (!trajectories.empty())
+      document.insert(document.begin() + 2, {"trajectories", trajectories});
     std::string text;
     for (const auto &[name, value] : document)
       {
@@ -379,6 +400,8 @@ namespace neuraldeal
     check_entries(document,
                   {"format",
                    "store",
+                   "trajectories",
+                   "prior",
                    "design",
                    "model",
                    "problem",
@@ -395,6 +418,17 @@ namespace neuraldeal
     task.store   = (folder / text_entry(document, "store", filename)).string();
     task.model   = (folder / text_entry(document, "model", filename)).string();
     task.problem = text_entry(document, "problem", filename);
+    if (document.contains("trajectories"))
+      task.trajectories = text_entry(document, "trajectories", filename);
+    if (document.contains("prior"))
+      {
+        if (!document["prior"].is_number())
+          throw InputError(filename,
+                           "the entry 'prior'",
+                           shown(document["prior"]),
+                           "a number");
+        task.prior = document["prior"].get<double>();
+      }
     if (document.contains("design"))
       task.design = text_entry(document, "design", filename);
     if (document.contains("training"))

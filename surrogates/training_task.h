@@ -20,6 +20,10 @@ namespace neuraldeal
    * | --- | --- |
    * | `format` | "neural.deal training 1" |
    * | `store` | folder of the snapshots, relative to the document's folder |
+   * | `trajectories` | optional: "states" or "pairs", where the samples are
+   * steps of the trajectories in the store, see SnapshotReader |
+   * | `prior` | optional: the value, everywhere, of priors that are zero, see
+   * SnapshotReader::with_prior() |
    * | `design` | hash that the files of the store carry |
    * | `model` | file to be written, relative to the document's folder |
    * | `problem` | hash of the problem, for the model file |
@@ -32,13 +36,15 @@ namespace neuraldeal
    */
   struct TrainingTask
   {
-    std::string             store;
-    std::string             design; ///< empty for any
-    std::string             model;
-    std::string             problem;
-    std::string             training; ///< empty where nobody has computed it
-    std::string             surrogate;
-    nlohmann::json          parameters = nlohmann::json::object(); ///< complete
+    std::string    store;
+    std::string    trajectories; ///< "states", "pairs" or empty
+    double         prior = 0.;   ///< of samples that have none, everywhere
+    std::string    design;       ///< empty for any
+    std::string    model;
+    std::string    problem;
+    std::string    training; ///< empty where nobody has computed it
+    std::string    surrogate;
+    nlohmann::json parameters = nlohmann::json::object(); ///< complete
     std::vector<InputRange> inputs;
     std::vector<long>       training_samples;
     std::vector<long>       held_out_samples;
@@ -52,6 +58,13 @@ namespace neuraldeal
      */
     std::string
     hash(const SnapshotReader &store) const;
+
+    /**
+     * The samples that the task speaks of.
+     * @throw as SnapshotReader does
+     */
+    SnapshotReader
+    open_store() const;
 
     /**
      * Whether @p store has the snapshots that `training` was computed from.

@@ -66,7 +66,7 @@ namespace
         task.model,
         "a file in a folder that is there and may be written to");
 
-    const SnapshotReader store(task.store, task.design);
+    const SnapshotReader store = task.open_store();
     task.check_snapshots(store);
     for (const auto &change : options.changes)
       task.set(change);
