@@ -17,6 +17,13 @@ namespace neuraldeal
    * temporary name that is synced and renamed at the end: whoever looks
    * finds the whole file or none, whenever the job dies.
    *
+   * HDF5 does not survive that the closing of a file fails, as on a full disk:
+   * it frees the file, keeps its number, and ends the program at exit, where
+   * it closes all numbers that it has. So it never writes to a disk here: each
+   * rank has it make the file in memory, without the values, and then writes
+   * its values to where they belong, by the system's own functions. Ranks that
+   * have a common file system need no other means, and no parallel HDF5.
+   *
    * @param write called on all ranks; its calls of HDF5File are collective.
    * @throw std::runtime_error on all ranks, where one of them has failed:
    * with the same message. A file that was there before is left alone.

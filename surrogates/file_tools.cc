@@ -47,35 +47,6 @@ namespace neuraldeal
 
 
 
-  void
-  write_bytes(const std::string &filename, const std::vector<char> &bytes)
-  {
-    const int file =
-      ::open(filename.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0)
-      throw FileError(filename,
-                      std::string("it could not be created: ") +
-                        std::strerror(errno));
-    std::string reason;
-    for (std::size_t done = 0; done < bytes.size() && reason.empty();)
-      {
-        const ssize_t n =
-          ::write(file, bytes.data() + done, bytes.size() - done);
-        if (n > 0)
-          done += n;
-        else if (n == 0 || errno != EINTR)
-          reason = std::strerror(n == 0 ? ENOSPC : errno);
-      }
-    // Some file systems find out as late as this.
-    if (::close(file) != 0 && reason.empty())
-      reason = std::strerror(errno);
-    if (!reason.empty())
-      throw FileError(filename,
-                      "it could not be written to its end: " + reason);
-  }
-
-
-
   std::uint64_t
   fnv1a(const void *data, const std::size_t n_bytes, const std::uint64_t start)
   {

@@ -20,13 +20,6 @@ namespace neuraldeal
   void
   publish_file(const std::string &temporary, const std::string &filename);
 
-  /**
-   * Write a file of these bytes, replacing what is there.
-   * @throw FileError with the system's reason: a full disk, no permission, …
-   */
-  void
-  write_bytes(const std::string &filename, const std::vector<char> &bytes);
-
   /** The 64-bit FNV-1a hash (Fowler, Noll and Vo) of some bytes. */
   std::uint64_t
   fnv1a(const void         *data,

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace neuraldeal
 {
@@ -95,6 +96,25 @@ namespace neuraldeal
     if (file < 0)
       fail("it could not be created (does the folder exist, is it writable, "
            "is the disk full?)");
+  }
+
+
+
+  HDF5File::HDF5File(const std::string &filename, const std::string &place)
+    : filename(filename)
+    , transfer_list(H5P_DEFAULT)
+    , apart(true)
+  {
+    silence();
+    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    if (place.empty())
+      H5Pset_fapl_core(access, 1 << 20, false);
+    file = H5Fcreate((place.empty() ? filename : place).c_str(),
+                     H5F_ACC_TRUNC,
+                     H5P_DEFAULT,
+                     access);
+    if (file < 0)
+      fail("it could not be put together (is the memory full?)");
   }
 
 
@@ -300,14 +320,47 @@ namespace neuraldeal
   {
     const Handle space(H5Screate_simple(shape.size(), shape.data(), nullptr),
                        H5Sclose);
+    const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    if (apart)
+      {
+        // It has its place in the file, and nothing is written there.
+        H5Pset_layout(creation, H5D_CONTIGUOUS);
+        H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
+        H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
+      }
     const Handle dataset(H5Dcreate2(file,
                                     name.c_str(),
                                     type_of<Number>(),
                                     space,
                                     H5P_DEFAULT,
-                                    H5P_DEFAULT,
+                                    creation,
                                     H5P_DEFAULT),
                          H5Dclose);
+    if (apart)
+      {
+        Piece piece{n_columns == shape.back(), 0, 0, 0, 0, {}};
+        if (dataset >= 0 && H5Sget_simple_extent_npoints(space) > 0)
+          {
+            const haddr_t begin = H5Dget_offset(dataset);
+            if (begin == HADDR_UNDEF)
+              fail("the data set '" + name + "' has no place in it");
+            piece.begin  = begin;
+            piece.offset = first_column * sizeof(Number);
+            piece.stride = shape.back() * sizeof(Number);
+            piece.n_rows = 1;
+            for (std::size_t d = 0; d + 1 < shape.size(); ++d)
+              piece.n_rows *= shape[d];
+            const auto *const bytes = reinterpret_cast<const char *>(values);
+            piece.bytes.assign(bytes,
+                               bytes +
+                                 piece.n_rows * n_columns * sizeof(Number));
+          }
+        all_pieces.push_back(std::move(piece));
+        if (dataset < 0)
+          fail("the data set '" + name + "' could not be put together");
+        describe(dataset, description);
+        return;
+      }
     std::vector<hsize_t> offset(shape.size(), 0), count = shape;
     offset.back() = first_column;
     count.back()  = n_columns;

@@ -19,9 +19,8 @@ namespace neuraldeal
    * FileError with the file's and the data set's name; the library's own
    * error stack is not printed.
    *
-   * Files that several processes write together are opened with an access
-   * list of the caller's (see coupling/snapshot_store.cc); this class knows
-   * no MPI.
+   * What several processes write together is put together by
+   * write_parallel_file() of the coupling room; this class knows no MPI.
    */
   class HDF5File
   {
@@ -34,6 +33,15 @@ namespace neuraldeal
              const hid_t        access_list,
              const hid_t        transfer_list);
 
+    /**
+     * Create at @p place, or in memory where that is empty (image() has it
+     * then), what others will move to @p filename, the name that errors say.
+     * The values that write() is given stay out of it: pieces() has them.
+     * Several processes that make the same calls, but for the columns that
+     * they give, have the same file here, and together all of the pieces.
+     */
+    HDF5File(const std::string &filename, const std::string &place);
+
     ~HDF5File();
 
     HDF5File(const HDF5File &) = delete;
@@ -44,12 +52,30 @@ namespace neuraldeal
     void
     close();
 
-    /**
-     * The bytes of the file that is being written, as they would be on the
-     * disk: for one that is held in memory (H5Pset_fapl_core).
-     */
+    /** The bytes of a file that is created in memory. */
     std::vector<char>
     image() const;
+
+    /** Values of a data set, and where in the file they belong. */
+    struct Piece
+    {
+      bool              is_whole; ///< all of the data set's columns
+      std::uint64_t     begin;    ///< of the data set in the file, in bytes
+      std::uint64_t     offset;   ///< of the first of these values in it
+      std::uint64_t     stride;   ///< from a row to the next, in bytes
+      std::uint64_t     n_rows;
+      std::vector<char> bytes; ///< row by row
+    };
+
+    /**
+     * What has been written apart, a piece for each call of write() with
+     * numbers, in their order.
+     */
+    const std::vector<Piece> &
+    pieces() const
+    {
+      return all_pieces;
+    }
 
     bool
     has(const std::string &name) const;
@@ -172,6 +198,9 @@ namespace neuraldeal
     const std::string filename;
     hid_t             file          = -1;
     hid_t             transfer_list = 0;
+
+    const bool         apart = false;
+    std::vector<Piece> all_pieces;
   };
 } // namespace neuraldeal
 

@@ -139,3 +139,23 @@ TEST(ParallelFile, AFailureLeavesWhatWasThere)
   EXPECT_EQ(files_in(folder.path),
             (std::vector<std::string>{"taken.h5", "x.h5"}));
 }
+
+
+
+TEST(ParallelFile, OfDifferentDataSetsIsNotWritten)
+{
+  // A mistake that would put values in the places of others.
+  const ScratchFolder folder;
+  const auto          name    = folder / "x.h5";
+  const auto          message = message_of([&]() {
+    write_parallel_file(name, MPI_COMM_WORLD, [](HDF5File &file) {
+      const std::size_t n = 5 + rank();
+      file.write("first", std::vector<double>(n), "of other sizes");
+      file.write("second", std::vector<double>(5), "elsewhere");
+    });
+  });
+  EXPECT_EQ(message.empty(), n_ranks() == 1);
+  EXPECT_TRUE(same_on_all_ranks(message));
+  MPI_Barrier(MPI_COMM_WORLD);
+  EXPECT_EQ(files_in(folder.path).size(), n_ranks() == 1 ? 1u : 0u);
+}
