@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -161,6 +162,48 @@ namespace neuraldeal
       return true;
     }
 
+    /** Whether a process is what has started ranks for Open MPI. */
+    bool
+    is_launcher(const pid_t process)
+    {
+      char name[32], found[32] = "";
+      std::snprintf(name, sizeof(name), "/proc/%d/comm", int(process));
+      const int file = open(name, O_RDONLY | O_CLOEXEC);
+      if (file < 0)
+        return false;
+      [[maybe_unused]] const auto n = read(file, found, sizeof(found) - 1);
+      close(file);
+      for (const char *known : {"mpirun", "mpiexec", "orterun"})
+        if (std::strncmp(found, known, std::strlen(known)) == 0)
+          return true;
+      return false;
+    }
+
+    /**
+     * Open MPI's mpirun would wait for its daemon on the lost host, up to a
+     * quarter of an hour, unless it is told twice to end (the first time is
+     * that this process ends as it does). It then ends this process, so that
+     * another one tells it.
+     */
+    void
+    end_launcher()
+    {
+      const pid_t launcher = getppid();
+      if (!is_launcher(launcher) || fork() != 0)
+        return;
+      // Nothing here but what a fork of several threads may call.
+      setsid();
+      for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        close(file);
+      for (unsigned int i = 0; i < 5; ++i)
+        {
+          sleep(2);
+          if (!is_launcher(launcher) || kill(launcher, SIGTERM) != 0)
+            break;
+        }
+      _exit(EXIT_SUCCESS);
+    }
+
     /**
      * MPI may wait for ever now, in the main thread as well, and MPI_Abort is
      * for that one to call: the process ends, files are whole or absent.
@@ -178,6 +221,7 @@ namespace neuraldeal
         "stored when it is started again.\n";
       [[maybe_unused]] const auto n =
         write(STDERR_FILENO, text.data(), text.size());
+      end_launcher();
       std::_Exit(EXIT_FAILURE);
     }
 
