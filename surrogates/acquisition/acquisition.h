@@ -47,16 +47,6 @@ namespace neuraldeal
 
 
 
-  /** One choice, and why. */
-  struct Decision
-  {
-    std::uint64_t round; ///< which call of Acquisition::choose()
-    std::uint64_t id;    ///< of the candidate
-    double        score; ///< at its turn; of what, the method says
-  };
-
-
-
   /**
    * The random numbers of one round, one for each candidate: a function of
    * seed, round and id, whatever the other candidates are.
@@ -177,6 +167,14 @@ namespace neuraldeal
   class Acquisition
   {
   public:
+    /** One choice, and why. */
+    struct Decision
+    {
+      std::uint64_t round; ///< which call of choose()
+      std::uint64_t id;    ///< of the candidate
+      double        score; ///< at its turn; of what, the method says
+    };
+
     /**
      * @param type, parameters a method and overrides of its defaults; see
      * register_acquisitions().

@@ -315,9 +315,11 @@ namespace neuraldeal
 
     // What must not be chosen. Of equal candidates the smallest id counts, in
     // whatever order they come.
-    auto marked = candidates.marked.defined() ?
-                    candidates.marked.cpu().clone() :
-                    torch::zeros({n}, torch::kBool);
+    auto       marked = candidates.marked.defined() ?
+                          candidates.marked.cpu().clone() :
+                          torch::zeros({n}, torch::kBool);
+    const auto avoided =
+      inputs.index_select(0, torch::nonzero(marked).squeeze(1));
     if (candidates.scale.defined())
       {
         candidates.scale  = candidates.scale.to(torch::kCPU, torch::kFloat64);
@@ -334,9 +336,7 @@ namespace neuraldeal
                      [&](const long a, const long b) {
                        return candidates.ids[a] < candidates.ids[b];
                      });
-    const auto by_id = torch::tensor(order, torch::kInt64);
-    const auto avoided =
-      inputs.index_select(0, torch::nonzero(marked).squeeze(1));
+    const auto by_id    = torch::tensor(order, torch::kInt64);
     const auto repeated = torch::empty({n}, torch::kBool);
     repeated.index_copy_(0,
                          by_id,

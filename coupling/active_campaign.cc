@@ -1,0 +1,762 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <deal.II/base/mpi.h>
+
+#include <deal.II/lac/la_parallel_vector.h>
+#include <deal.II/lac/petsc_vector.h>
+#include <deal.II/lac/trilinos_vector.h>
+#include <deal.II/lac/vector.h>
+
+#include <fmt/format.h>
+#include <neuraldeal/coupling/active_campaign.h>
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
+#include <neuraldeal/surrogates/progress.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace neuraldeal
+{
+  using namespace dealii;
+
+  namespace
+  {
+    constexpr const char *format = "neural.deal active campaign 1";
+
+    constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
+
+    /** NaN as null. */
+    nlohmann::json
+    number(const double value)
+    {
+      return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+    }
+
+    double
+    number_from(const nlohmann::json &value)
+    {
+      return value.is_null() ? nan_value : value.get<double>();
+    }
+
+    /** [n, d]; with @p d columns where there are no rows. */
+    torch::Tensor
+    as_rows(const std::vector<Input> &points, const long d)
+    {
+      auto result = torch::empty({long(points.size()), d}, torch::kFloat64);
+      for (std::size_t i = 0; i < points.size(); ++i)
+        std::copy(points[i].begin(),
+                  points[i].end(),
+                  result.data_ptr<double>() + long(i) * d);
+      return result;
+    }
+
+    std::string
+    shown(const Input &input)
+    {
+      std::string result;
+      for (const double x : input)
+        result += fmt::format("{}{:.17g}", result.empty() ? "" : ", ", x);
+      return result;
+    }
+  } // namespace
+
+
+
+  template <typename VectorType>
+  ActiveCampaign<VectorType>::ActiveCampaign(
+    const FullOrderModel<VectorType> &model,
+    const FieldLayout                &layout,
+    const InputDistribution          &inputs,
+    const ProcessGroups              &groups,
+    const AdditionalData             &data)
+    : model(model)
+    , layout(layout)
+    , inputs(inputs)
+    , groups(groups)
+    , data(data)
+  {
+    // Said before anything is solved.
+    const ActiveLearner learner(inputs.ranges(),
+                                data.learner,
+                                data.seed,
+                                data.source);
+    make_design(
+      data.design, data.seed, inputs.size(), data.n_initial, data.source);
+    if (data.n_initial < 2)
+      throw InputError(data.source,
+                       "the number of initial solves",
+                       std::to_string(data.n_initial),
+                       "an integer from 2");
+    if (data.n_solves < data.n_initial)
+      throw InputError(data.source,
+                       "the number of solves",
+                       std::to_string(data.n_solves),
+                       fmt::format("{} or more, that of initial solves",
+                                   data.n_initial));
+    check_choice(data.source,
+                 "candidates",
+                 data.candidates,
+                 {"pool", "stream", "table"});
+    if (data.candidates == "table")
+      {
+        if (data.table.empty())
+          throw InputError(data.source,
+                           "the table of candidates",
+                           "empty",
+                           "one with a row at least");
+        for (std::size_t i = 0; i < data.table.size(); ++i)
+          if (data.table[i].size() != inputs.size() ||
+              !std::all_of(data.table[i].begin(),
+                           data.table[i].end(),
+                           [](const double x) { return std::isfinite(x); }))
+            throw InputError(
+              data.source,
+              fmt::format("row {} of the table of candidates", i),
+              shown(data.table[i]),
+              fmt::format("a row of {} finite numbers", inputs.size()));
+      }
+    if (!(data.cost_budget > 0.))
+      throw InputError(data.source,
+                       "the cost budget",
+                       fmt::format("{}", data.cost_budget),
+                       "a positive number");
+    if (!(data.error_goal >= 0.))
+      throw InputError(data.source,
+                       "the error goal",
+                       fmt::format("{}", data.error_goal),
+                       "a number that is not negative");
+    if (data.error_goal > 0. && data.n_held_out == 0)
+      throw InputError(data.source,
+                       "the number of held-out solves",
+                       "0",
+                       "one at least, where there is an error goal");
+    if ((data.error_goal > 0. || data.n_held_out > 0) &&
+        !learner.has_surrogate())
+      throw InputError(data.source,
+                       "surrogate",
+                       "none",
+                       "one of the registered surrogates, where an error is "
+                       "to be measured");
+    auto costs = model.statistic_names;
+    costs.insert(costs.begin(), {"seconds", "iterations"});
+    check_choice(data.source, "cost", data.cost, costs);
+    const unsigned int group_size =
+      Utilities::MPI::n_mpi_processes(groups.group());
+    if (group_size > 1 && learner.has_surrogate() &&
+        !make_surrogate(learner.settings()["surrogate"],
+                        inputs.ranges(),
+                        learner.settings()["surrogate parameters"],
+                        data.source)
+           ->supports_slices())
+      throw InputError(data.source,
+                       "Group size",
+                       std::to_string(group_size),
+                       "1 for the surrogate '" +
+                         learner.settings()["surrogate"].get<std::string>() +
+                         "', which needs whole fields");
+  }
+
+
+
+  template <typename VectorType>
+  nlohmann::json
+  ActiveCampaign<VectorType>::settings() const
+  {
+    std::uint64_t table_hash = fnv1a(nullptr, 0);
+    if (data.candidates == "table")
+      for (const auto &row : data.table)
+        table_hash = fnv1a(row.data(), row.size() * sizeof(double), table_hash);
+    return {{"design", data.design},
+            {"initial solves", data.n_initial},
+            {"candidates", data.candidates},
+            {"table", hexadecimal(table_hash)},
+            {"cost", data.cost},
+            {"distribution", hexadecimal(inputs.hash())}};
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  ActiveCampaign<VectorType>::campaign_name() const
+  {
+    const ActiveLearner learner(inputs.ranges(),
+                                data.learner,
+                                data.seed,
+                                data.source);
+    const std::string   text = settings().dump() + learner.settings().dump();
+    return fmt::format("active learning by {}, seed {}, choices {}",
+                       learner.settings()["acquisition"].get<std::string>(),
+                       data.seed,
+                       hexadecimal(fnv1a(text.data(), text.size())));
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  ActiveCampaign<VectorType>::state_file() const
+  {
+    const std::string name = campaign_name();
+    return fmt::format("{}/active-{}.json",
+                       data.campaign.folder,
+                       hexadecimal(fnv1a(name.data(), name.size())));
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  ActiveCampaign<VectorType>::held_out_name() const
+  {
+    return fmt::format("held out, seed {}", data.seed);
+  }
+
+
+
+  template <typename VectorType>
+  Input
+  ActiveCampaign<VectorType>::held_out_input(const long number) const
+  {
+    // Far from what a design draws.
+    return inputs.draw(data.seed,
+                       CounterRandom::Stream::design,
+                       (std::uint64_t(1) << 61) + number);
+  }
+
+
+
+  template <typename VectorType>
+  nlohmann::json
+  ActiveCampaign<VectorType>::to_json(const State &state) const
+  {
+    nlohmann::json result = {{"format", format},
+                             {"campaign", campaign_name()},
+                             {"settings", settings()},
+                             {"learner", state.learner.state()},
+                             {"points", nlohmann::json::array()},
+                             {"expected costs", nlohmann::json::array()},
+                             {"rounds", nlohmann::json::array()}};
+    for (const auto &point : state.points)
+      result["points"].push_back(point);
+    for (const double cost : state.expected)
+      result["expected costs"].push_back(number(cost));
+    for (const auto &round : state.rounds)
+      result["rounds"].push_back({{"points", round.n_points},
+                                  {"failed", round.n_failed},
+                                  {"cost", number(round.cost)},
+                                  {"mean error", number(round.mean_error)},
+                                  {"error, 95 %", number(round.error_95)}});
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  void
+  ActiveCampaign<VectorType>::from_json(const nlohmann::json &json,
+                                        State                &state) const
+  {
+    const std::string file = state_file();
+    if (!json.is_object() || json.value("format", nlohmann::json()) != format)
+      throw FileError(file,
+                      std::string("it is no state of an active campaign in the "
+                                  "format '") +
+                        format + "', or damaged");
+    if (json.value("campaign", nlohmann::json()) != campaign_name() ||
+        json.value("settings", nlohmann::json()) != settings())
+      throw FileError(file, "it is the state of other choices than these");
+    state.learner.restore(json.value("learner", nlohmann::json()), file);
+    try
+      {
+        state.points.clear();
+        for (const auto &point : json.at("points"))
+          state.points.push_back(point.get<Input>());
+        state.expected.clear();
+        for (const auto &cost : json.at("expected costs"))
+          state.expected.push_back(number_from(cost));
+        state.rounds.clear();
+        for (const auto &round : json.at("rounds"))
+          state.rounds.push_back({round.at("points").get<unsigned int>(),
+                                  round.at("failed").get<unsigned int>(),
+                                  number_from(round.at("cost")),
+                                  number_from(round.at("mean error")),
+                                  number_from(round.at("error, 95 %"))});
+      }
+    catch (const nlohmann::json::exception &)
+      {
+        throw FileError(file, "an entry of it is damaged");
+      }
+    const std::size_t n_decisions =
+      state.learner.acquisition().decisions().size();
+    if (state.points.size() != data.n_initial + n_decisions ||
+        state.expected.size() != state.points.size() ||
+        std::any_of(state.points.begin(),
+                    state.points.end(),
+                    [this](const Input &point) {
+                      return point.size() != inputs.size();
+                    }))
+      throw FileError(file, "its points are damaged");
+  }
+
+
+
+  template <typename VectorType>
+  void
+  ActiveCampaign<VectorType>::publish(State &state, const bool write) const
+  {
+    std::string text;
+    groups.on_root([&]() {
+      text = to_json(state).dump(1) + "\n";
+      if (write)
+        {
+          const std::string file = state_file();
+          write_bytes(file + ".tmp",
+                      std::vector<char>(text.begin(), text.end()));
+          publish_file(file + ".tmp", file);
+        }
+    });
+    text = Utilities::MPI::broadcast(groups.world, text);
+    if (!groups.is_root())
+      from_json(nlohmann::json::parse(text), state);
+  }
+
+
+
+  template <typename VectorType>
+  unsigned int
+  ActiveCampaign<VectorType>::solve(const std::string         &name,
+                                    const std::string         &design,
+                                    const std::vector<Input>  &points,
+                                    const std::vector<double> &costs,
+                                    const std::string         &problem) const
+  {
+    auto campaign_data                 = data.campaign;
+    campaign_data.description.campaign = name;
+    campaign_data.description.design   = design;
+    campaign_data.description.seed     = std::to_string(data.seed);
+    if (campaign_data.description.parameter_units.empty())
+      campaign_data.description.parameter_units = inputs.units();
+    // The campaign learns costs by itself where nothing is known of them.
+    const bool known = std::any_of(costs.begin(),
+                                   costs.end(),
+                                   [](const double c) { return c >= 0.; });
+    return Campaign<VectorType>(model, layout, groups, campaign_data)
+      .run(
+        points.size(),
+        [&points](const long i) { return points[i]; },
+        problem,
+        inputs.names(),
+        known ? costs : std::vector<double>());
+  }
+
+
+
+  template <typename VectorType>
+  SolvedPoints
+  ActiveCampaign<VectorType>::solved(const SnapshotReader &store,
+                                     const State          &state) const
+  {
+    const long n     = long(state.points.size());
+    const long first = store.first_id(campaign_name());
+
+    SolvedPoints result;
+    result.inputs      = as_rows(state.points, inputs.size());
+    result.succeeded   = torch::zeros({n}, torch::kBool);
+    result.costs       = torch::full({n}, nan_value, torch::kFloat64);
+    unsigned int found = 0;
+    for (const auto &record : store.records())
+      if (record.id >= first && record.id < first + n)
+        {
+          const long i = record.id - first;
+          if (record.parameters != state.points[i])
+            throw FileError(state_file(),
+                            fmt::format("its point {} is ({}), where the store "
+                                        "has ({}) as sample {}",
+                                        i,
+                                        shown(state.points[i]),
+                                        shown(record.parameters),
+                                        record.id));
+          result.succeeded[i] = record.succeeded;
+          double cost         = nan_value;
+          if (data.cost == "seconds")
+            cost = record.seconds;
+          else if (data.cost == "iterations")
+            cost = double(record.iterations);
+          else if (const auto told = record.statistics.find(data.cost);
+                   told != record.statistics.end())
+            cost = told->second;
+          if (std::isfinite(cost) && cost > 0.)
+            result.costs[i] = cost;
+          ++found;
+        }
+    AssertThrow(found == state.points.size(),
+                ExcMessage("The campaign has left out a point."));
+
+    std::vector<Input> held_out;
+    for (unsigned int i = 0; i < data.n_held_out; ++i)
+      held_out.push_back(held_out_input(i));
+    result.held_out = as_rows(held_out, inputs.size());
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  void
+  ActiveCampaign<VectorType>::fit(const SnapshotReader &store,
+                                  State                &state) const
+  {
+    // Points that a later choice has added are none of this round's.
+    const long        first = store.first_id(campaign_name());
+    std::vector<long> ids;
+    for (const long id : store.ids())
+      if (id >= first && id < first + long(state.points.size()))
+        ids.push_back(id);
+    state.learner.fit(SnapshotReader(store, ids),
+                      store.read_space(),
+                      mpi_communicator(groups.world));
+    state.learner.distribute(layout.first_value(),
+                             layout.n_local_values(),
+                             mpi_communicator(groups.group()));
+  }
+
+
+
+  template <typename VectorType>
+  torch::Tensor
+  ActiveCampaign<VectorType>::held_out_errors(const SnapshotReader &store,
+                                              const State          &state) const
+  {
+    const long        first = store.first_id(held_out_name());
+    std::vector<long> ids;
+    for (const long id : store.ids())
+      if (id >= first && id < first + long(data.n_held_out))
+        ids.push_back(id);
+    auto errors = torch::zeros({long(ids.size())}, torch::kFloat64);
+    groups.distribute(ids.size(), [&](const unsigned int i) {
+      const SnapshotReader one(store, {ids[i]});
+      const auto           snapshot = one.read(0, 1);
+      const auto           slice    = [&](const torch::Tensor &fields) {
+        return fields.slice(1,
+                            layout.first_value(),
+                            layout.first_value() + layout.n_local_values());
+      };
+      VectorType difference, solution;
+      model.reinit_vector(difference);
+      model.reinit_vector(solution);
+      const auto truth = slice(snapshot.solution);
+      const auto mean  = state.learner.surrogate()
+                          .predict({snapshot.parameters, slice(snapshot.prior)})
+                          .mean;
+      layout.from_tensor((mean - truth)[0], difference);
+      layout.from_tensor(truth[0], solution);
+      const double error = layout.norm(difference) / layout.norm(solution);
+      if (groups.is_group_root())
+        errors[i] = error;
+    });
+    mpi_communicator(groups.world).sum(errors);
+    return errors;
+  }
+
+
+
+  template <typename VectorType>
+  std::vector<Input>
+  ActiveCampaign<VectorType>::candidates_of(
+    const std::uint64_t         round,
+    const long                  n,
+    std::vector<std::uint64_t> &ids) const
+  {
+    std::vector<Input> result;
+    ids.clear();
+    if (data.candidates == "table")
+      {
+        for (std::uint64_t i = 0; i < data.table.size(); ++i)
+          ids.push_back(i);
+        return data.table;
+      }
+    for (long i = 0; i < n; ++i)
+      {
+        ids.push_back(i + (data.candidates == "stream" ? round * n : 0));
+        result.push_back(inputs.draw(data.seed,
+                                     CounterRandom::Stream::candidates,
+                                     ids.back()));
+      }
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  ActiveLearner::Scores
+  ActiveCampaign<VectorType>::score(const torch::Tensor     &all,
+                                    const std::vector<long> &rows,
+                                    const State             &state) const
+  {
+    const long n = all.size(0), n_rows = long(rows.size());
+    const long size = ActiveLearner::block_size;
+
+    // Blocks are the same for all numbers of groups, and so are their scores.
+    auto          scale = torch::zeros({n_rows}, torch::kFloat64);
+    torch::Tensor features;
+    groups.distribute((n_rows + size - 1) / size, [&](const unsigned int b) {
+      const long begin = b * size, end = std::min(begin + size, n_rows);
+      const auto index =
+        torch::tensor(std::vector<std::int64_t>(rows.begin() + begin,
+                                                rows.begin() + end),
+                      torch::kInt64);
+      Inputs block;
+      block.parameters = all.index_select(0, index);
+      block.prior =
+        torch::zeros({end - begin, layout.n_local_values()}, torch::kFloat64);
+      std::vector<bool> has_prior(end - begin, true);
+      if (model.coarse_solve)
+        for (long i = begin; i < end; ++i)
+          {
+            const auto *data = all.data_ptr<double>() + rows[i] * all.size(1);
+            const Input input(data, data + all.size(1));
+            VectorType  solution;
+            model.reinit_vector(solution);
+            // Where it fails the full solve is not even tried.
+            const auto failure   = groups.try_on_group([&]() {
+              solution = 0.;
+              model.coarse_solve(input, solution);
+              const auto prior = layout.to_tensor(solution);
+              AssertThrow(torch::isfinite(prior).all().template item<bool>(),
+                          ExcMessage("the coarse solution is not finite"));
+              block.prior[i - begin].copy_(prior);
+            });
+            has_prior[i - begin] = failure.empty();
+            if (!failure.empty())
+              block.prior[i - begin].fill_(1.);
+          }
+      const auto scores = state.learner.score(block);
+      if (!groups.is_group_root())
+        return;
+      for (long i = begin; i < end; ++i)
+        if (has_prior[i - begin])
+          scale[i] = scores.scale[i - begin];
+        else
+          scale[i] = nan_value;
+      if (scores.features.defined())
+        {
+          if (!features.defined())
+            features =
+              torch::zeros({n_rows, scores.features.size(1)}, torch::kFloat64);
+          features.slice(0, begin, end).copy_(scores.features);
+        }
+    });
+    const auto everybody = mpi_communicator(groups.world);
+    everybody.sum(scale);
+    const long width =
+      Utilities::MPI::max(features.defined() ? long(features.size(1)) : 0l,
+                          groups.world);
+
+    // Those that nobody has looked at are not to be chosen.
+    const auto index =
+      torch::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()),
+                    torch::kInt64);
+    ActiveLearner::Scores result;
+    result.scale = torch::full({n}, nan_value, torch::kFloat64);
+    result.scale.index_copy_(0, index, scale);
+    if (width > 0)
+      {
+        if (!features.defined())
+          features = torch::zeros({n_rows, width}, torch::kFloat64);
+        everybody.sum(features);
+        result.features = torch::zeros({n, width}, torch::kFloat64);
+        result.features.index_copy_(0, index, features);
+      }
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  typename ActiveCampaign<VectorType>::Result
+  ActiveCampaign<VectorType>::run(const std::string &problem) const
+  {
+    State state{
+      ActiveLearner(inputs.ranges(), data.learner, data.seed, data.source),
+      {},
+      {},
+      {}};
+    const auto design = make_design(
+      data.design, data.seed, inputs.size(), data.n_initial, data.source);
+    for (unsigned int i = 0; i < data.n_initial; ++i)
+      state.points.push_back(inputs.at(design->point(i)));
+    state.expected.assign(data.n_initial, nan_value);
+    const long round_size   = state.learner.settings()["round size"];
+    const long n_candidates = state.learner.settings()["candidates"];
+
+    // What an earlier run has chosen.
+    groups.on_root([&]() {
+      const std::string file = state_file();
+      if (!std::filesystem::exists(file))
+        return;
+      std::ifstream     in(file, std::ios::binary);
+      const std::string text{std::istreambuf_iterator<char>(in),
+                             std::istreambuf_iterator<char>()};
+      from_json(nlohmann::json::parse(text, nullptr, false), state);
+    });
+    publish(state, false);
+
+    Result   result;
+    Progress progress("active learning", data.n_solves, groups.is_root());
+    result.n_solved = 0;
+    if (data.n_held_out > 0)
+      {
+        std::vector<Input> held_out;
+        for (unsigned int i = 0; i < data.n_held_out; ++i)
+          held_out.push_back(held_out_input(i));
+        result.n_solved +=
+          solve(held_out_name(), "Monte Carlo", held_out, {}, problem);
+      }
+
+    while (result.end.empty())
+      {
+        result.n_solved += solve(campaign_name(),
+                                 data.design + ", then chosen",
+                                 state.points,
+                                 state.expected,
+                                 problem);
+        const SnapshotReader store(data.campaign.folder, problem);
+        const auto           points = solved(store, state);
+        const unsigned int   n      = state.points.size();
+        result.first_id             = store.first_id(campaign_name());
+        result.first_held_out_id    = store.first_id(held_out_name());
+
+        bool fitted  = false;
+        bool changed = false;
+        if (state.rounds.empty() || state.rounds.back().n_points != n)
+          {
+            Round round;
+            round.n_points = n;
+            round.n_failed =
+              n - points.succeeded.sum().template item<std::int64_t>();
+            round.cost =
+              torch::nan_to_num(points.costs).sum().template item<double>();
+            if (data.n_held_out > 0)
+              {
+                fit(store, state);
+                fitted            = true;
+                const auto errors = held_out_errors(store, state);
+                if (errors.numel() > 0)
+                  {
+                    round.mean_error = errors.mean().template item<double>();
+                    round.error_95 =
+                      torch::quantile(errors, 0.95).template item<double>();
+                  }
+                progress.say(fmt::format("  {} solves: mean error {:.3g}, 95 % "
+                                         "below {:.3g}\n",
+                                         n,
+                                         round.mean_error,
+                                         round.error_95));
+              }
+            state.rounds.push_back(round);
+            changed = true;
+          }
+        const Round &now = state.rounds.back();
+        const long   k   = std::min<long>(round_size, long(data.n_solves) - n);
+        if (now.mean_error <= data.error_goal)
+          result.end = "the error goal is reached";
+        else if (k <= 0)
+          result.end = "all solves are spent";
+        else if (now.cost >= data.cost_budget)
+          result.end = "the cost budget is spent";
+        if (!result.end.empty())
+          {
+            if (changed)
+              publish(state, true);
+            break;
+          }
+
+        // Choose.
+        std::vector<std::uint64_t> ids;
+        const auto                 candidates =
+          candidates_of(state.learner.acquisition().n_rounds(),
+                        n_candidates,
+                        ids);
+        const auto rows_of_all = as_rows(candidates, inputs.size());
+        Candidates known;
+        known.ids = ids;
+        if (state.learner.has_surrogate())
+          {
+            if (!fitted)
+              fit(store, state);
+            const auto repeated =
+              repeated_rows(rows_of_all,
+                            torch::cat({points.inputs, points.held_out}));
+            std::vector<long> rows;
+            for (long i = 0; i < rows_of_all.size(0); ++i)
+              if (!repeated[i].template item<bool>())
+                rows.push_back(i);
+            const auto scores = score(rows_of_all, rows, state);
+            known.scale       = scores.scale;
+            known.features    = scores.features;
+          }
+        groups.on_root([&]() {
+          // What a round is expected to cost has to fit into the budget.
+          const auto   before = state.learner.state();
+          const double mean_cost =
+            now.cost /
+            std::max<double>(
+              1., points.costs.isfinite().sum().template item<std::int64_t>());
+          long n_chosen = k;
+          while (true)
+            {
+              const auto choice =
+                state.learner.choose(known, rows_of_all, points, n_chosen);
+              long   n_affordable = 0;
+              double total        = now.cost;
+              for (const double cost : choice.costs)
+                {
+                  total += std::isnan(cost) ? mean_cost : cost;
+                  if (total > data.cost_budget)
+                    break;
+                  ++n_affordable;
+                }
+              if (n_affordable == long(choice.rows.size()))
+                {
+                  for (std::size_t i = 0; i < choice.rows.size(); ++i)
+                    {
+                      state.points.push_back(candidates[choice.rows[i]]);
+                      state.expected.push_back(choice.costs[i]);
+                    }
+                  if (choice.rows.empty())
+                    {
+                      state.learner.restore(before, state_file());
+                      result.end = n_chosen == 0 ? "the cost budget is spent" :
+                                                   "no candidate is left";
+                    }
+                  break;
+                }
+              state.learner.restore(before, state_file());
+              n_chosen = n_affordable;
+            }
+        });
+        result.end = Utilities::MPI::broadcast(groups.world, result.end);
+        publish(state, true);
+      }
+    result.points = state.points;
+    result.rounds = state.rounds;
+    progress.say(fmt::format("  {} solves, {} of them failed: {}\n",
+                             state.points.size(),
+                             state.rounds.back().n_failed,
+                             result.end));
+    return result;
+  }
+
+
+
+  template class ActiveCampaign<Vector<double>>;
+  template class ActiveCampaign<LinearAlgebra::distributed::Vector<double>>;
+  template class ActiveCampaign<TrilinosWrappers::MPI::Vector>;
+  template class ActiveCampaign<PETScWrappers::MPI::Vector>;
+} // namespace neuraldeal

@@ -1,0 +1,221 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#ifndef neuraldeal_coupling_active_campaign_h
+#define neuraldeal_coupling_active_campaign_h
+
+#include <neuraldeal/coupling/campaign.h>
+#include <neuraldeal/coupling/design.h>
+#include <neuraldeal/coupling/input_distribution.h>
+#include <neuraldeal/surrogates/acquisition/active_learner.h>
+#include <neuraldeal/surrogates/snapshot_reader.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace neuraldeal
+{
+  /**
+   * Active learning: solves the host's problem for an initial design, then in
+   * rounds for those of the candidates from which ActiveLearner expects most,
+   * until a budget is spent or the error on held-out points is small enough.
+   *
+   * All solves are one campaign of a store, in the order in which they were
+   * chosen; held-out points, independent draws of the inputs' distribution,
+   * are another one, and are neither learned from nor chosen.
+   *
+   * Before the solves of a round begin, its choice is in the file
+   * state_file(), a JSON document, whole or as before after a kill at any
+   * instant. So a run that was killed goes on where it was, and ends with the
+   * points that it would have had. Those of a larger budget begin with those
+   * of a smaller one, where no round was cut short.
+   *
+   * With groups of one rank points and snapshots are the same bit for bit on
+   * any number of ranks, unless they depend on measured seconds: see
+   * AdditionalData::cost.
+   */
+  template <typename VectorType>
+  class ActiveCampaign
+  {
+  public:
+    struct AdditionalData
+    {
+      /**
+       * The store, its files and their attributes. Campaign and design are
+       * filled in.
+       */
+      typename Campaign<VectorType>::AdditionalData campaign;
+
+      /** See ActiveLearner::parameters(). */
+      nlohmann::json learner = nlohmann::json::object();
+
+      /** The solves that come first; see register_designs(). */
+      std::string  design    = "scrambled Sobol";
+      unsigned int n_initial = 16;
+
+      /**
+       * Where the candidates of a round come from: the same draws of the
+       * inputs' distribution in each, "pool"; fresh ones in each, "stream";
+       * the host's own @ref table, "table". Draws are functions of seed and
+       * number in a stream of random numbers of their own.
+       */
+      std::string        candidates = "stream";
+      std::vector<Input> table;
+
+      /** Full solves of all rounds together, with those that fail. */
+      unsigned int n_solves = 64;
+
+      /**
+       * A round takes no more than what is expected to be left of this, in
+       * the unit of @ref cost.
+       */
+      double cost_budget = std::numeric_limits<double>::infinity();
+
+      /**
+       * What a solve costs: "seconds", "iterations", or the name of a number
+       * that the host tells. Models of costs learn it. Seconds are measured,
+       * so that another run may choose otherwise where they count.
+       */
+      std::string cost = "seconds";
+
+      /** Full solves to measure the error on; not part of the budget. */
+      unsigned int n_held_out = 0;
+
+      /**
+       * The rounds end when the mean relative error on the held-out points is
+       * not above this.
+       */
+      double error_goal = 0.;
+
+      std::uint64_t seed = 1;
+
+      /** Where all this is from, for error messages. */
+      std::string source = "the program";
+    };
+
+    /** How far the loop had come after a round. */
+    struct Round
+    {
+      unsigned int n_points   = 0; ///< asked for so far
+      unsigned int n_failed   = 0;
+      double       cost       = 0; ///< of those that have one
+      double       mean_error = std::numeric_limits<double>::quiet_NaN();
+      double       error_95   = std::numeric_limits<double>::quiet_NaN();
+    };
+
+    struct Result
+    {
+      std::vector<Input> points;   ///< in the order of the choices
+      std::vector<Round> rounds;   ///< the initial design is the first
+      long               first_id; ///< sample i has the id first_id + i
+      long               first_held_out_id;
+      unsigned int       n_solved; ///< by this call, held-out ones too
+      std::string        end;      ///< why there is no further round
+    };
+
+    /**
+     * All arguments but @p data are referred to.
+     * @throw InputError for a wrong entry of @p data.
+     */
+    ActiveCampaign(const FullOrderModel<VectorType> &model,
+                   const FieldLayout                &layout,
+                   const InputDistribution          &inputs,
+                   const ProcessGroups              &groups,
+                   const AdditionalData             &data);
+
+    /**
+     * Go on until a budget is spent, the goal is reached, or no candidate is
+     * left. Collective over all ranks, with the same result on all.
+     * @param problem hash of the problem; a store of another one is refused.
+     * @throw FileError for a state file that is damaged or does not belong to
+     * the store, and whatever Campaign::run() throws.
+     */
+    Result
+    run(const std::string &problem) const;
+
+    /** The name of the campaign: what its points depend on. */
+    std::string
+    campaign_name() const;
+
+    /** The file of the choices, in the store's folder. */
+    std::string
+    state_file() const;
+
+    /** Held-out point @p number. */
+    Input
+    held_out_input(const long number) const;
+
+    /** The name of their campaign. */
+    std::string
+    held_out_name() const;
+
+  private:
+    /** What is known between two rounds, the same on all ranks. */
+    struct State
+    {
+      ActiveLearner       learner;
+      std::vector<Input>  points;
+      std::vector<double> expected; ///< costs of the points, NaN if unknown
+      std::vector<Round>  rounds;   ///< that have been measured
+    };
+
+    /** What the first rank has, on all of them; and in the file, if any. */
+    void
+    publish(State &state, const bool write) const;
+
+    nlohmann::json
+    to_json(const State &state) const;
+
+    void
+    from_json(const nlohmann::json &json, State &state) const;
+
+    /** All that choices depend on, but for the learner's own parameters. */
+    nlohmann::json
+    settings() const;
+
+    /** The candidates of a round, and what they are called. */
+    std::vector<Input>
+    candidates_of(const std::uint64_t         round,
+                  const long                  n,
+                  std::vector<std::uint64_t> &ids) const;
+
+    /** Make the store hold these points. @return the solves spent. */
+    unsigned int
+    solve(const std::string         &name,
+          const std::string         &design,
+          const std::vector<Input>  &points,
+          const std::vector<double> &costs,
+          const std::string         &problem) const;
+
+    /**
+     * What has become of the points.
+     * @throw FileError where the store has other inputs.
+     */
+    SolvedPoints
+    solved(const SnapshotReader &store, const State &state) const;
+
+    /** Fit, and hand out the slices. */
+    void
+    fit(const SnapshotReader &store, State &state) const;
+
+    /** Relative errors on the held-out points that have been solved, [n]. */
+    torch::Tensor
+    held_out_errors(const SnapshotReader &store, const State &state) const;
+
+    /** Scores of candidates, computed by all groups, on all ranks. */
+    ActiveLearner::Scores
+    score(const torch::Tensor     &inputs,
+          const std::vector<long> &rows,
+          const State             &state) const;
+
+    const FullOrderModel<VectorType> &model;
+    const FieldLayout                &layout;
+    const InputDistribution          &inputs;
+    const ProcessGroups              &groups;
+    const AdditionalData              data;
+  };
+} // namespace neuraldeal
+
+#endif

@@ -1,0 +1,523 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/coupling/active_campaign.h>
+#include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/progress.h>
+#include <neuraldeal/surrogates/snapshot_reader.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+#include <stdexcept>
+
+#include "poisson_host.h"
+#include "test_tools.h"
+
+using namespace dealii;
+using namespace neuraldeal;
+using namespace TestTools;
+
+namespace
+{
+  using VectorType = LinearAlgebra::distributed::Vector<double>;
+  using Active     = ActiveCampaign<VectorType>;
+
+  constexpr const char *problem = "abc";
+
+  /** What a test throws where the job is killed. */
+  struct Killed : std::runtime_error
+  {
+    Killed()
+      : std::runtime_error("killed")
+    {}
+  };
+
+  /** The host in groups of ranks, and a small loop on it. */
+  struct Loop
+  {
+    ProcessGroups                 groups;
+    PoissonHost::Host<VectorType> host;
+    InputDistribution             inputs;
+    FullOrderModel<VectorType>    model;
+    Active::AdditionalData        data;
+
+    /** Calls of reinit_vector() on this rank, and the one that kills it. */
+    unsigned int n_calls = 0, killed_at = 0;
+
+    Loop(const MPI_Comm     world,
+         const unsigned int group_size,
+         const std::string &folder)
+      : groups(world, group_size, "test.prm")
+      , host(groups.group())
+      , inputs(host.inputs())
+      , model(host.model())
+    {
+      Progress::set_quiet(true);
+      model.reinit_vector = [this](VectorType &x) {
+        // Campaign and scores call it where one group's end is that of all.
+        if (++n_calls == killed_at)
+          throw Killed();
+        host.fine.reinit(x);
+      };
+      data.campaign.folder       = folder;
+      data.campaign.batch_size   = 2;
+      data.campaign.max_failures = 0.9;
+      data.n_initial             = 6;
+      data.n_solves              = 12;
+      data.n_held_out            = 3;
+      data.cost                  = "iterations";
+      data.source                = "test.prm";
+      data.learner               = {{"candidates", 24}, {"round size", 3}};
+    }
+
+    Active::Result
+    run()
+    {
+      return Active(model, host.layout, inputs, groups, data).run(problem);
+    }
+
+    std::string
+    state_file()
+    {
+      return Active(model, host.layout, inputs, groups, data).state_file();
+    }
+  };
+
+  std::string
+  bytes_of(const std::string &filename)
+  {
+    std::ifstream in(filename, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in),
+            std::istreambuf_iterator<char>()};
+  }
+
+  /** The same choices, and the same samples, bit for bit. */
+  void
+  expect_equal(const std::string &folder,
+               const std::string &reference,
+               const std::string &state_file)
+  {
+    const auto name =
+      "/" + std::filesystem::path(state_file).filename().string();
+    EXPECT_FALSE(bytes_of(reference + name).empty());
+    EXPECT_EQ(bytes_of(folder + name), bytes_of(reference + name));
+    EXPECT_EQ(files_in(folder), files_in(reference));
+    const SnapshotReader a(folder, problem), b(reference, problem);
+    ASSERT_EQ(a.ids(), b.ids());
+    EXPECT_EQ(a.failures(), b.failures());
+    ASSERT_GT(a.size(), 0);
+    const auto x = a.read(0, a.size()), y = b.read(0, b.size());
+    EXPECT_TRUE(torch::equal(x.parameters, y.parameters));
+    EXPECT_TRUE(torch::equal(x.prior, y.prior));
+    EXPECT_TRUE(torch::equal(x.solution, y.solution));
+  }
+
+  /** A loop of the first rank's alone, what all others are compared with. */
+  void
+  make_reference(const std::string                 &folder,
+                 const std::function<void(Loop &)> &change = {})
+  {
+    if (rank() == 0)
+      {
+        Loop loop(MPI_COMM_SELF, 1, folder);
+        if (change)
+          change(loop);
+        loop.run();
+      }
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+
+
+
+  TEST(ActiveCampaign, DoesNotDependOnTheNumberOfRanks)
+  {
+    const ScratchFolder folder;
+    for (const std::string acquisition :
+         {"largest uncertainty", "power sampling", "core set", "random"})
+      for (const std::string candidates : {"stream", "pool"})
+        {
+          const auto change = [&](Loop &loop) {
+            loop.data.learner["acquisition"]       = acquisition;
+            loop.data.learner["feasibility model"] = true;
+            loop.data.learner["cost model"]        = "linear";
+            loop.data.learner["features"] =
+              candidates == "pool" ? "surrogate" : "inputs";
+            loop.data.candidates = candidates;
+            loop.data.design =
+              candidates == "pool" ? "Latin hypercube" : "scrambled Sobol";
+          };
+          const auto name = acquisition + " " + candidates;
+          make_reference(folder / ("one " + name), change);
+          Loop all(MPI_COMM_WORLD, 1, folder / ("all " + name));
+          change(all);
+          const auto result = all.run();
+          expect_equal(folder / ("all " + name),
+                       folder / ("one " + name),
+                       all.state_file());
+          EXPECT_EQ(result.end, "all solves are spent");
+          EXPECT_EQ(result.n_solved, 15u);
+          ASSERT_EQ(result.points.size(), 12u);
+          ASSERT_EQ(result.rounds.size(), 3u);
+          EXPECT_TRUE(same_on_all_ranks(result.points));
+
+          // No point twice, none that is held out, none in two streams.
+          std::set<Input> different(result.points.begin(), result.points.end());
+          const Active    active(
+            all.model, all.host.layout, all.inputs, all.groups, all.data);
+          for (unsigned int i = 0; i < 3; ++i)
+            different.insert(active.held_out_input(i));
+          EXPECT_EQ(different.size(), 15u);
+        }
+  }
+
+
+
+  // Whatever was finished when the job was killed, it ends with the same
+  // choices and the same store.
+  TEST(ActiveCampaign, KilledAnywhereItEndsTheSame)
+  {
+    const ScratchFolder folder;
+    make_reference(folder / "one");
+    unsigned int n_calls = 0;
+    {
+      Loop whole(MPI_COMM_WORLD, 1, folder / "whole");
+      whole.run();
+      // Who does how much of it is another one each time.
+      n_calls = Utilities::MPI::max(whole.n_calls, MPI_COMM_WORLD);
+      expect_equal(folder / "whole", folder / "one", whole.state_file());
+    }
+    unsigned int n_killed = 0, n_states = 0;
+    const auto   kill = [&](Loop &loop, const unsigned int at) {
+      loop.n_calls   = 0;
+      loop.killed_at = at;
+      try
+        {
+          loop.run();
+          return false;
+        }
+      catch (const std::exception &error)
+        {
+          EXPECT_NE(std::string(error.what()).find("killed"), std::string::npos)
+            << error.what();
+          ++n_killed;
+          n_states += !bytes_of(loop.state_file()).empty();
+          MPI_Barrier(MPI_COMM_WORLD);
+          // A file that it was writing.
+          if (rank() == 0)
+            for (const std::string &name :
+                 {loop.data.campaign.folder + "/batch-000002.h5",
+                  loop.state_file()})
+              std::ofstream(name + ".tmp") << "half a file";
+          MPI_Barrier(MPI_COMM_WORLD);
+          return true;
+        }
+    };
+    const unsigned int n_places = 12;
+    for (unsigned int place = 0; place < n_places; ++place)
+      {
+        const auto name = folder / std::to_string(place);
+        Loop       loop(MPI_COMM_WORLD, 1, name);
+        kill(loop, 1 + place * n_calls / n_places);
+        loop.killed_at = 0;
+        loop.run();
+        expect_equal(name, folder / "one", loop.state_file());
+      }
+    // Before the first choice, and after.
+    EXPECT_GT(n_killed, n_places / 2);
+    EXPECT_GT(n_states, 0u);
+    EXPECT_GT(n_killed, n_states + 1);
+
+    // Again and again.
+    Loop         loop(MPI_COMM_WORLD, 1, folder / "often");
+    unsigned int n_starts = 1;
+    for (unsigned int at = 1; kill(loop, at); at += 3)
+      ASSERT_LT(++n_starts, 100u);
+    EXPECT_GT(n_starts, 5u);
+    expect_equal(folder / "often", folder / "one", loop.state_file());
+
+    // Without the file of choices they are made once more, and nothing is
+    // solved again.
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank() == 0)
+      std::filesystem::remove(loop.state_file());
+    MPI_Barrier(MPI_COMM_WORLD);
+    loop.killed_at = 0;
+    EXPECT_EQ(loop.run().n_solved, 0u);
+    expect_equal(folder / "often", folder / "one", loop.state_file());
+  }
+
+
+
+  TEST(ActiveCampaign, GrowsWithItsBudget)
+  {
+    const ScratchFolder folder;
+    make_reference(folder / "one");
+    Loop loop(MPI_COMM_WORLD, 1, folder / "all");
+    loop.data.n_solves = 6;
+    EXPECT_EQ(loop.run().n_solved, 9u);
+    loop.data.n_solves = 9;
+    EXPECT_EQ(loop.run().n_solved, 3u);
+    EXPECT_EQ(loop.run().n_solved, 0u);
+    loop.data.n_solves = 12;
+    EXPECT_EQ(loop.run().n_solved, 3u);
+    expect_equal(folder / "all", folder / "one", loop.state_file());
+  }
+
+
+
+  // Groups of several ranks hold slices of the fields.
+  TEST(ActiveCampaign, GroupsOfRanks)
+  {
+    const ScratchFolder folder;
+    for (const auto size : group_sizes())
+      {
+        const auto name = folder / std::to_string(size);
+        Loop       loop(MPI_COMM_WORLD, size, name);
+        const auto result = loop.run();
+        EXPECT_EQ(result.points.size(), 12u);
+        EXPECT_TRUE(same_on_all_ranks(result.points));
+        EXPECT_EQ(SnapshotReader(name, problem).size(), 15);
+
+        // The errors are those of a surrogate that knows whole fields.
+        const SnapshotReader store(name, problem);
+        const auto           space     = store.read_space();
+        const auto           surrogate = make_surrogate("POD kernel regression",
+                                              loop.inputs.ranges(),
+                                              nlohmann::json::object(),
+                                              "a test");
+        for (const auto &round : result.rounds)
+          {
+            std::vector<long> learned, held_out;
+            for (const long id : store.ids())
+              if (id >= result.first_id &&
+                  id < result.first_id + long(round.n_points))
+                learned.push_back(id);
+              else if (id >= result.first_held_out_id &&
+                       id < result.first_held_out_id + 3)
+                held_out.push_back(id);
+            ASSERT_EQ(learned.size(), round.n_points);
+            ASSERT_EQ(held_out.size(), 3u);
+            surrogate->fit(SnapshotReader(store, learned),
+                           space,
+                           Communicator());
+            const auto test = SnapshotReader(store, held_out).read(0, 3);
+            const auto error =
+              space.norm(surrogate->predict(test).mean - test.solution) /
+              space.norm(test.solution);
+            EXPECT_NEAR(round.mean_error / error.mean().item<double>(),
+                        1.,
+                        1e-3);
+            EXPECT_NEAR(round.error_95 /
+                          torch::quantile(error, 0.95).item<double>(),
+                        1.,
+                        1e-3);
+            EXPECT_EQ(round.n_failed, 0u);
+          }
+      }
+  }
+
+
+
+  // A table of few candidates, among them held-out ones, ones of the initial
+  // design, and one that is there twice: every other one is chosen once.
+  TEST(ActiveCampaign, NeverChoosesTwiceOrWhatIsHeldOut)
+  {
+    const ScratchFolder folder;
+    Loop                loop(MPI_COMM_WORLD, 1, folder.path);
+    loop.data.n_solves   = 100;
+    loop.data.candidates = "table";
+    loop.data.table      = {{1., 1., 1., 1.}};
+    const Active active(
+      loop.model, loop.host.layout, loop.inputs, loop.groups, loop.data);
+    const auto design  = make_design("scrambled Sobol", 1, 4, 6, "a test");
+    const auto initial = [&](const long i) {
+      return loop.inputs.at(design->point(i));
+    };
+    const std::vector<Input> others = {{0.5, 1., 1., 1.},
+                                       {1., 2., 1., 1.},
+                                       {1., 1., 2.5, 1.},
+                                       {1., 1., 2.5, std::nextafter(1., 2.)}};
+    loop.data.table                 = {active.held_out_input(0),
+                                       others[0],
+                                       initial(4),
+                                       others[1],
+                                       active.held_out_input(2),
+                                       others[2],
+                                       others[0],
+                                       initial(0),
+                                       others[3]};
+    const auto result               = loop.run();
+    EXPECT_EQ(result.end, "no candidate is left");
+    ASSERT_EQ(result.points.size(), 10u);
+    for (unsigned int i = 0; i < 6; ++i)
+      EXPECT_EQ(result.points[i], initial(i));
+    const std::set<Input> chosen(result.points.begin() + 6,
+                                 result.points.end());
+    EXPECT_EQ(chosen, std::set<Input>(others.begin(), others.end()));
+    EXPECT_EQ(loop.run().n_solved, 0u);
+  }
+
+
+
+  // The host tells a cost that the model learns exactly: the budget is kept.
+  TEST(ActiveCampaign, BudgetsAndGoals)
+  {
+    const ScratchFolder folder;
+    const auto          cost = [](const Input &x) {
+      return 2. * std::pow(x[0], 0.7) / std::sqrt(x[2]);
+    };
+    const auto change = [&](Loop &loop) {
+      const auto solve           = loop.model.solve;
+      const auto last            = std::make_shared<double>(0.);
+      loop.model.statistic_names = {"work"};
+      loop.model.statistics = [last]() { return std::vector<double>{*last}; };
+      loop.model.solve      = [=](const Input &input, VectorType &x) {
+        *last = cost(input);
+        return solve(input, x);
+      };
+      loop.data.cost                  = "work";
+      loop.data.learner["cost model"] = "linear";
+      loop.data.n_solves              = 100;
+      loop.data.cost_budget           = 30.;
+    };
+    std::map<double, std::size_t> n_points;
+    for (const double power : {0., 1.})
+      {
+        Loop loop(MPI_COMM_WORLD, 1, folder / std::to_string(power));
+        change(loop);
+        loop.data.learner["acquisition parameters"] = {{"cost power", power}};
+        const auto result                           = loop.run();
+        EXPECT_EQ(result.end, "the cost budget is spent");
+        double sum = 0.;
+        for (const auto &point : result.points)
+          sum += cost(point);
+        EXPECT_NEAR(sum, result.rounds.back().cost, 1e-9);
+        EXPECT_LE(sum, 30.);
+        EXPECT_GT(sum, 24.);
+        n_points[power] = result.points.size();
+      }
+    // More of what is cheap.
+    EXPECT_GT(n_points[1.], n_points[0.]);
+
+    Loop loop(MPI_COMM_WORLD, 1, folder / "goal");
+    loop.data.error_goal = 1.;
+    const auto result    = loop.run();
+    EXPECT_EQ(result.end, "the error goal is reached");
+    EXPECT_EQ(result.points.size(), 6u);
+  }
+
+
+
+  // The host cannot solve a part of the input space; its coarse problem cannot
+  // either in another part. The first is found out, the second is seen.
+  TEST(ActiveCampaign, AvoidsWhatFails)
+  {
+    const ScratchFolder          folder;
+    std::map<bool, unsigned int> n_failed;
+    for (const bool model : {false, true})
+      {
+        Loop loop(MPI_COMM_WORLD, 1, folder / (model ? "with" : "without"));
+        const auto solve        = loop.model.solve;
+        const auto coarse_solve = loop.model.coarse_solve;
+        loop.model.solve        = [&](const Input &input, VectorType &x) {
+          const auto n = solve(input, x);
+          if (input[0] > 1.)
+            throw std::runtime_error("the first coefficient is too large");
+          return n;
+        };
+        loop.model.coarse_solve = [&](const Input &input, VectorType &x) {
+          coarse_solve(input, x);
+          if (input[1] > 1.5)
+            throw std::runtime_error("the second coefficient is too large");
+        };
+        loop.data.n_initial  = 16;
+        loop.data.n_solves   = 34;
+        loop.data.n_held_out = 0;
+        loop.data.learner    = {{"candidates", 48},
+                                {"round size", 6},
+                                {"feasibility model", model}};
+        const auto result    = loop.run();
+        for (unsigned int i = 16; i < result.points.size(); ++i)
+          {
+            EXPECT_LE(result.points[i][1], 1.5) << i;
+            n_failed[model] += (result.points[i][0] > 1.);
+          }
+        // All that fails is told, and none of it learned.
+        const SnapshotReader store(loop.data.campaign.folder, problem);
+        EXPECT_EQ(store.failures().size(), result.rounds.back().n_failed);
+        EXPECT_EQ(store.size() + store.failures().size(), 34u);
+      }
+    // Where nothing is learned, it remains what is known least.
+    EXPECT_GT(n_failed[false], 9u);
+    EXPECT_LT(n_failed[true], n_failed[false] / 2);
+  }
+
+
+
+  TEST(ActiveCampaign, SaysWhatIsWrong)
+  {
+    const ScratchFolder folder;
+    Loop                loop(MPI_COMM_WORLD, 1, folder.path);
+    const auto          with =
+      [&](const std::function<void(Active::AdditionalData &)> &change) {
+        auto data = loop.data;
+        change(data);
+        return message_of([&]() {
+          Active(loop.model, loop.host.layout, loop.inputs, loop.groups, data);
+        });
+      };
+    expect_sentence(with([](auto &d) { d.candidates = "lake"; }),
+                    {"test.prm", "candidates", "lake", "pool, stream, table"});
+    expect_sentence(with([](auto &d) { d.candidates = "table"; }),
+                    {"test.prm", "table", "empty"});
+    expect_sentence(with([](auto &d) {
+                      d.candidates = "table";
+                      d.table      = {{1., 2., 3., 4.}, {1., 2., 3.}};
+                    }),
+                    {"row 1", "1, 2, 3", "4 finite numbers"});
+    expect_sentence(with([](auto &d) { d.n_solves = 5; }),
+                    {"number of solves", "'5'", "6 or more"});
+    expect_sentence(with([](auto &d) { d.cost = "money"; }),
+                    {"cost", "money", "seconds, iterations"});
+    expect_sentence(with([](auto &d) { d.cost_budget = 0.; }),
+                    {"cost budget", "'0'"});
+    expect_sentence(with([](auto &d) {
+                      d.error_goal = 0.1;
+                      d.n_held_out = 0;
+                    }),
+                    {"held-out", "error goal"});
+    expect_sentence(with([](auto &d) { d.design = "dice"; }),
+                    {"test.prm", "dice", "Latin hypercube"});
+    expect_sentence(with([](auto &d) { d.learner["acquisition"] = "luck"; }),
+                    {"test.prm", "luck", "core set"});
+
+    // A file of choices that is damaged, or not of this store.
+    loop.data.n_solves = 9;
+    loop.run();
+    MPI_Barrier(MPI_COMM_WORLD);
+    const auto file  = loop.state_file();
+    const auto whole = bytes_of(file);
+    const auto after = [&](const std::string &text) {
+      MPI_Barrier(MPI_COMM_WORLD);
+      if (rank() == 0)
+        std::ofstream(file, std::ios::binary) << text;
+      MPI_Barrier(MPI_COMM_WORLD);
+      return message_of([&]() { loop.run(); });
+    };
+    expect_sentence(after(whole.substr(0, whole.size() / 2)), {file});
+    auto json            = nlohmann::json::parse(whole);
+    json["points"][7][0] = 1.25;
+    expect_sentence(after(json.dump()), {file, "point 7", "1.25"});
+    json = nlohmann::json::parse(whole);
+    json["points"].erase(7);
+    expect_sentence(after(json.dump()), {file, "points", "damaged"});
+    json                    = nlohmann::json::parse(whole);
+    json["learner"]["seed"] = 2;
+    expect_sentence(after(json.dump()), {file, "seed"});
+    EXPECT_EQ(after(whole), "");
+  }
+} // namespace
