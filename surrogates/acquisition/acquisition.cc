@@ -106,15 +106,18 @@ namespace neuraldeal
     Candidates
     checked(const Candidates &given)
     {
-      Candidates result      = given;
-      result.features        = as_double(given.features);
-      result.scale           = as_double(given.scale);
-      result.residual        = as_double(given.residual);
-      result.mean            = as_double(given.mean);
-      result.deviation       = as_double(given.deviation);
-      result.cost            = as_double(given.cost);
-      result.feasibility     = as_double(given.feasibility);
-      result.chosen_features = as_double(given.chosen_features);
+      Candidates result         = given;
+      result.features           = as_double(given.features);
+      result.scale              = as_double(given.scale);
+      result.residual           = as_double(given.residual);
+      result.mean               = as_double(given.mean);
+      result.deviation          = as_double(given.deviation);
+      result.cost               = as_double(given.cost);
+      result.feasibility        = as_double(given.feasibility);
+      result.chosen_features    = as_double(given.chosen_features);
+      result.chosen_values      = as_double(given.chosen_values);
+      result.chosen_norms       = as_double(given.chosen_norms);
+      result.reference_features = as_double(given.reference_features);
 
       const long n = long(given.ids.size());
       if (std::set<std::uint64_t>(given.ids.begin(), given.ids.end()).size() !=
@@ -160,6 +163,29 @@ namespace neuraldeal
                        result.chosen_features,
                        -1,
                        n_features);
+      if (result.features.defined())
+        check_features("reference_features",
+                       result.reference_features,
+                       -1,
+                       n_features);
+      const long n_chosen =
+        result.chosen_features.defined() ? result.chosen_features.size(0) : 0;
+      if (n_chosen == 0)
+        result.chosen_values = result.chosen_norms = torch::Tensor();
+      if (result.chosen_values.defined())
+        check_features("chosen_values",
+                       result.chosen_values,
+                       n_chosen,
+                       result.chosen_values.dim() == 2 ?
+                         result.chosen_values.size(1) :
+                         1);
+      check_numbers("chosen_norms",
+                    result.chosen_norms,
+                    n_chosen,
+                    0.,
+                    infinity,
+                    false,
+                    "a positive number");
 
       if (given.marked.defined())
         {
@@ -190,15 +216,18 @@ namespace neuraldeal
       Candidates result;
       for (const long row : rows)
         result.ids.push_back(all.ids[row]);
-      result.features        = selected(all.features);
-      result.scale           = selected(all.scale);
-      result.residual        = selected(all.residual);
-      result.mean            = selected(all.mean);
-      result.deviation       = selected(all.deviation);
-      result.cost            = selected(all.cost);
-      result.feasibility     = selected(all.feasibility);
-      result.chosen_features = all.chosen_features;
-      result.threshold       = all.threshold;
+      result.features           = selected(all.features);
+      result.scale              = selected(all.scale);
+      result.residual           = selected(all.residual);
+      result.mean               = selected(all.mean);
+      result.deviation          = selected(all.deviation);
+      result.cost               = selected(all.cost);
+      result.feasibility        = selected(all.feasibility);
+      result.chosen_features    = all.chosen_features;
+      result.chosen_values      = all.chosen_values;
+      result.chosen_norms       = all.chosen_norms;
+      result.reference_features = all.reference_features;
+      result.threshold          = all.threshold;
       return result;
     }
   } // namespace
@@ -238,6 +267,7 @@ namespace neuraldeal
     static const bool once = [] {
       register_scored_acquisitions();
       register_distance_acquisitions();
+      register_integrated_acquisitions();
       return true;
     }();
     (void)once;
@@ -493,7 +523,7 @@ namespace neuraldeal
                              candidates.chosen_features :
                              torch::zeros({0, x.size(1)}, torch::kFloat64);
       if (parameters["features"] == "as given")
-        return {x, chosen};
+        return {x, chosen, candidates.reference_features};
       const auto all       = torch::cat({x, chosen});
       const auto deviation = all.std(0, /*unbiased=*/false);
       // The deviation of equal numbers may be a rounding error.
@@ -502,7 +532,11 @@ namespace neuraldeal
                        (deviation > 0.),
                      1. / deviation,
                      torch::ones_like(deviation));
-      return {x * factor, chosen * factor};
+      return {x * factor,
+              chosen * factor,
+              candidates.reference_features.defined() ?
+                candidates.reference_features * factor :
+                candidates.reference_features};
     }
 
 

@@ -39,6 +39,19 @@ namespace neuraldeal
     torch::Tensor chosen_features;
 
     /**
+     * What has been learned at these samples, by its coefficients in an
+     * orthonormal basis, [m, r]; for errors over a norm, that of each sample,
+     * [m], > 0.
+     */
+    torch::Tensor chosen_values, chosen_norms;
+
+    /**
+     * Features of inputs that follow the distribution of what will be asked,
+     * [R, F], for means over it; where they are undefined, the candidates.
+     */
+    torch::Tensor reference_features;
+
+    /**
      * The threshold t of the quantity of interest; for "expected improvement"
      * its best value so far. In the units of the quantity.
      */
@@ -124,13 +137,25 @@ namespace neuraldeal
    *                          each time with probabilities ∝ (score)^β (Kirsch,
    *                          Farquhar, Atighehchian, Jesson, Branchaud-Charron
    *                          and Gal, "Stochastic batch acquisition", TMLR
-   * 2023, arXiv:2106.12059) core set               the largest distance to all
-   * that is chosen (Sener and Savarese, arXiv:1708.00489; Gonzalez, Theor.
-   * Comput. Sci. 38, 1985) largest cluster        candidates belong to the
+   * 2023, arXiv:2106.12059) integrated error       by what the expected p-th
+   * power of the error, in the mean over inputs, falls with the candidate: Σ_j
+   * w_j cov(x, z_j)²/(var(x) + λ), of the Gaussian process that ErrorProcess
+   * learns from Candidates::chosen_values, given all that is chosen (Cohn,
+   * Neural Networks 9, 1996; Seo, Wallat, Graepel and Obermayer, IJCNN 2000),
+   * with w_j = level(z_j)^{p/2} (var(z_j) + λ)^{p/2−1}, the derivative of that
+   * power by the variance. O(n R (m + k)) operations, O(n (R + m + k)) memory
+   *   core set               the largest distance to all that is chosen (Sener
+   *                          and Savarese, arXiv:1708.00489; Gonzalez, Theor.
+   *                          Comput. Sci. 38, 1985)
+   *   largest cluster        candidates belong to the
    * nearest of what is chosen; the farthest one in the cluster with the largest
    *                          sum of squared distances (Holzmüller, Zaverkin,
    *                          Kästner and Steinwart, JMLR 24, 2023,
    *                          arXiv:2203.09410, LCMD-TP)
+   *
+   * A variance that is large at a candidate may be so there alone, as it is in
+   * the corners of the inputs; "integrated error" asks what is learned of all
+   * others. It is Acquisition::default_type().
    *
    * Scores are multiplied by Candidates::feasibility where that is known, and
    * divided by Candidates::cost to the "cost power"; for the last two this is a
@@ -197,6 +222,13 @@ namespace neuraldeal
      */
     std::vector<long>
     choose(const Candidates &candidates, const long k);
+
+    /** The method to take where nothing is said. */
+    static std::string
+    default_type()
+    {
+      return "integrated error";
+    }
 
     /** All choices so far. */
     const std::vector<Decision> &

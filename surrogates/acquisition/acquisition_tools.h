@@ -42,6 +42,7 @@ namespace neuraldeal::acquisition_tools
   {
     torch::Tensor candidates; ///< [n, F]
     torch::Tensor chosen;     ///< [m, F]
+    torch::Tensor reference;  ///< [R, F], where there are some
   };
 
   Places
@@ -88,6 +89,10 @@ namespace neuraldeal
   /** The same for those by distances. */
   void
   register_distance_acquisitions();
+
+  /** The same for what lowers the errors of all inputs. */
+  void
+  register_integrated_acquisitions();
 } // namespace neuraldeal
 
 #endif

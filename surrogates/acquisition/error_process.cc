@@ -1,0 +1,141 @@
+// neural.deal: neural operators beside the solvers of deal.II
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
+
+#include <neuraldeal/surrogates/acquisition/error_process.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace neuraldeal
+{
+  namespace
+  {
+    /** Principal components of the rows but for a share of their squares. */
+    torch::Tensor
+    largest_modes(const torch::Tensor &values, const double neglected)
+    {
+      auto [squares, vectors] =
+        at::linalg_eigh(torch::mm(values, values.t()), "L");
+      // Ascending.
+      squares              = squares.clamp_min(0.);
+      const auto tail      = squares.cumsum(0);
+      const long n_dropped = std::min<long>(
+        (tail <= neglected * tail[-1]).sum().item<std::int64_t>(),
+        squares.size(0) - 1);
+      return vectors.slice(1, n_dropped) * squares.slice(0, n_dropped).sqrt();
+    }
+
+
+
+    /** The hyperparameters with the largest evidence of x and y. */
+    torch::Tensor
+    search(const CovarianceKernel &kernel,
+           const std::string      &shape,
+           const torch::Tensor    &x,
+           const torch::Tensor    &y)
+    {
+      const long       d = x.size(1);
+      KernelRegression shared(CovarianceKernel({d}, shape, "shared"));
+      shared.maximize_evidence(x, y);
+      const auto common = shared.hyperparameters();
+
+      KernelRegression each(kernel);
+      const auto       usual = each.hyperparameters().clone();
+      auto             best =
+        torch::cat({common.slice(0, 0, 1).repeat({d}), common.slice(0, 1)});
+      double least = shared.cost(x, y).first;
+      for (const auto &start : {best.clone(), usual})
+        {
+          each.set_hyperparameters(start);
+          each.maximize_evidence(x, y);
+          if (const double cost = each.cost(x, y).first; cost < least)
+            {
+              least = cost;
+              best  = each.hyperparameters().clone();
+            }
+        }
+      return best;
+    }
+  } // namespace
+
+
+
+  ErrorProcess::ErrorProcess(const torch::Tensor &features,
+                             const torch::Tensor &values,
+                             const torch::Tensor &norms,
+                             const Parameters    &parameters)
+    : kernel({features.size(1)}, parameters.kernel, "each input")
+    , process(kernel)
+  {
+    const long m = features.size(0);
+    TORCH_INTERNAL_ASSERT(m >= 2 && values.dim() == 2 && values.size(0) == m);
+
+    const long n     = std::min(m, parameters.evidence_samples);
+    const auto index = torch::arange(n, torch::kInt64).mul(m).div(n, "floor");
+    const auto best  = search(
+      kernel,
+      parameters.kernel,
+      features.index_select(0, index),
+      largest_modes(values, parameters.neglected).index_select(0, index));
+    kernel.set_hyperparameters(best.slice(0, 0, -1));
+    process.set_hyperparameters(best);
+    process.add(features, values);
+
+    errors           = torch::empty({m}, torch::kFloat64);
+    auto    squares  = torch::empty({m}, torch::kFloat64);
+    double *error    = errors.data_ptr<double>();
+    double *relative = squares.data_ptr<double>();
+    for (long i = 0; i < m; ++i)
+      {
+        const auto without = process.leave_out(i, i + 1);
+        error[i]    = (values[i] - without.mean[0]).norm().item<double>();
+        relative[i] = 1. + without.leverage[0].item<double>();
+      }
+    if (norms.defined())
+      errors = errors / norms;
+    if (!parameters.local)
+      return;
+
+    // What is zero has no logarithm.
+    const auto given = (errors.square() / (noise() * squares))
+                         .clamp_min(std::numeric_limits<double>::min())
+                         .log();
+    mean = given.mean().item<double>();
+    span = 2. * given.std(0, /*unbiased=*/false).item<double>();
+    if (!(span > 0.))
+      return;
+    logarithms.emplace(
+      CovarianceKernel({features.size(1)}, parameters.kernel, "each input"));
+    // A single error tells little of their size: the search starts at a noise
+    // that is as large as what there is to learn.
+    auto start = logarithms->hyperparameters().clone();
+    start[-1]  = 0.;
+    logarithms->set_hyperparameters(start);
+    const auto deviation = (given - mean).unsqueeze(1);
+    logarithms->maximize_evidence(features.index_select(0, index),
+                                  deviation.index_select(0, index));
+    logarithms->add(features, deviation);
+  }
+
+
+
+  double
+  ErrorProcess::noise() const
+  {
+    return std::exp(process.hyperparameters()[-1].item<double>());
+  }
+
+
+
+  torch::Tensor
+  ErrorProcess::level(const torch::Tensor &features) const
+  {
+    auto result = torch::full({features.size(0)}, mean, torch::kFloat64);
+    if (logarithms)
+      result =
+        result + logarithms->predict(features).squeeze(1).clamp(-span, span);
+    return result.exp();
+  }
+} // namespace neuraldeal
