@@ -226,6 +226,10 @@ TEST(Campaign, StoresTheTruth)
                   1e-14);
     }
   EXPECT_GT(store.mean_seconds(), 0.);
+  EXPECT_EQ(store.seconds().numel(), 3);
+  EXPECT_NEAR(store.seconds().mean().item<double>(),
+              store.mean_seconds(),
+              1e-12 * store.mean_seconds());
   for (const auto &[id, n] : by_sample<std::int64_t>(folder.path, "iterations"))
     EXPECT_GT(n, 5) << id;
 }
