@@ -314,12 +314,7 @@ namespace neuraldeal
     groups.on_root([&]() {
       text = to_json(state).dump(1) + "\n";
       if (write)
-        {
-          const std::string file = state_file();
-          write_bytes(file + ".tmp",
-                      std::vector<char>(text.begin(), text.end()));
-          publish_file(file + ".tmp", file);
-        }
+        publish_text(state_file(), text);
     });
     text = Utilities::MPI::broadcast(groups.world, text);
     if (!groups.is_root())

@@ -140,13 +140,7 @@ namespace neuraldeal
                                 "this sample";
         try
           {
-            const std::string temporary = note_file(id) + ".tmp";
-            std::ofstream     file(temporary);
-            file << reason << "\n";
-            file.close();
-            if (!file)
-              throw FileError(temporary, "it could not be written");
-            publish_file(temporary, note_file(id));
+            publish_text(note_file(id), reason + "\n");
           }
         catch (const std::exception &error)
           {

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 namespace neuraldeal
 {
@@ -43,6 +44,24 @@ namespace neuraldeal
                         std::strerror(errno));
     const auto folder = std::filesystem::path(filename).parent_path();
     sync_path(folder.empty() ? "." : folder.string());
+  }
+
+
+
+  void
+  publish_text(const std::string &filename, const std::string &text)
+  {
+    const std::string temporary = filename + ".tmp";
+    {
+      std::ofstream out(temporary, std::ios::binary);
+      out << text;
+      if (!out.flush())
+        {
+          std::remove(temporary.c_str());
+          throw FileError(temporary, "could not be written");
+        }
+    }
+    publish_file(temporary, filename);
   }
 
 

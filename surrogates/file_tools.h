@@ -20,6 +20,14 @@ namespace neuraldeal
   void
   publish_file(const std::string &temporary, const std::string &filename);
 
+  /**
+   * Write @p text into a file, which after a crash at any instant is whole or
+   * as it was before.
+   * @throw FileError
+   */
+  void
+  publish_text(const std::string &filename, const std::string &text);
+
   /** The 64-bit FNV-1a hash (Fowler, Noll and Vo) of some bytes. */
   std::uint64_t
   fnv1a(const void         *data,

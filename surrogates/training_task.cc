@@ -357,15 +357,7 @@ namespace neuraldeal
         for (const char c : value.dump(is_flat ? -1 : 2))
           text += c == '\n' ? std::string("\n  ") : std::string(1, c);
       }
-    const std::string temporary = filename + ".tmp";
-    {
-      std::ofstream out(temporary);
-      out << "{\n" << text << "\n}\n";
-      out.flush();
-      if (!out)
-        throw FileError(temporary, "could not be written");
-    }
-    publish_file(temporary, filename);
+    publish_text(filename, "{\n" + text + "\n}\n");
   }
 
 

@@ -11,7 +11,6 @@
 #include <cctype>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <map>
 #include <sstream>
 #include <vector>
@@ -670,17 +669,7 @@ footer { margin-top: 44px; font-size: 13px; color: var(--soft); }
     Page              page(data, gnuplot);
     const std::string html = page.write();
 
-    const std::string temporary = filename + ".tmp";
-    {
-      std::ofstream out(temporary, std::ios::binary);
-      out << html;
-      if (!out.flush())
-        {
-          std::remove(temporary.c_str());
-          throw FileError(temporary, "could not be written");
-        }
-    }
-    publish_file(temporary, filename);
+    publish_text(filename, html);
 
     const std::string warning = page.warning();
     return warning.empty() ? "" : filename + ": " + warning;

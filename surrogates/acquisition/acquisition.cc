@@ -410,14 +410,7 @@ namespace neuraldeal
   void
   Acquisition::save(const std::string &filename) const
   {
-    const std::string temporary = filename + ".tmp";
-    {
-      std::ofstream out(temporary, std::ios::binary);
-      out << state().dump(1) << '\n';
-      if (!out.flush())
-        throw FileError(temporary, "could not be written");
-    }
-    publish_file(temporary, filename);
+    publish_text(filename, state().dump(1) + "\n");
   }
 
 

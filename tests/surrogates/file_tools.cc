@@ -56,6 +56,23 @@ namespace
 
 
 
+  TEST(FileTools, PublishedTextIsThereOrAsBefore)
+  {
+    const TemporaryFolder folder;
+    write_bytes(folder / "file", "before, and longer than after");
+    publish_text(folder / "file", "after\n");
+    EXPECT_EQ(read_bytes(folder / "file"), "after\n");
+    EXPECT_FALSE(std::filesystem::exists(folder / "file.tmp"));
+    // What cannot be written leaves it alone.
+    std::filesystem::create_directories(folder / "file.tmp");
+    expect_sentence(message_of<FileError>(
+                      [&]() { publish_text(folder / "file", "nothing"); }),
+                    {folder / "file.tmp", "could not be written"});
+    EXPECT_EQ(read_bytes(folder / "file"), "after\n");
+  }
+
+
+
   TEST(FileTools, PublishSaysWhatIsWrong)
   {
     const TemporaryFolder folder;
