@@ -60,14 +60,19 @@ namespace neuraldeal
 
 
 
-    /** Whether a cell may be left through this face into a gap. */
-    template <typename CellIterator>
-    bool
-    has_other_level_at(const CellIterator &cell, const unsigned int face)
+    /**
+     * How good a grid point is in a cell. There is a gap between a cell and
+     * its smaller neighbours where it is just outside of both: a point that is
+     * outside of one only may be outside of the domain.
+     */
+    enum Rating : unsigned int
     {
-      return !cell->at_boundary(face) && (cell->neighbor_is_coarser(face) ||
-                                          cell->neighbor(face)->has_children());
-    }
+      in_cell,       ///< but for rounding
+      by_tolerance,  ///< just outside
+      next_to_small, ///< outside, by a face with smaller neighbours
+      next_to_large, ///< outside, by a face with a larger neighbour
+      not_in_cell
+    };
   } // namespace
 
 
@@ -119,9 +124,9 @@ namespace neuraldeal
   template <int dim>
   struct FieldGrid<dim>::Found
   {
-    std::uint32_t index;  ///< of the point
-    std::uint32_t cell;   ///< among the locally owned
-    unsigned int  rating; ///< 0: in the cell, 1: by the tolerance, 2: in a gap
+    std::uint32_t index; ///< of the point
+    std::uint32_t cell;  ///< among the locally owned
+    unsigned int  rating;
     Point<dim>    unit_point;
   };
 
@@ -425,20 +430,26 @@ namespace neuraldeal
                   std::isnan(beyond) ? std::numeric_limits<double>::max() :
                                        beyond;
               }
-            unsigned int rating = 3;
+            unsigned int rating = not_in_cell;
             if (outside <= rounding)
-              rating = 0;
+              rating = in_cell;
             else if (outside <= tolerance)
-              rating = 1;
+              rating = by_tolerance;
             else if (!straight && n_beyond == 1 && outside <= curvature &&
-                     has_other_level_at(cells[c], face))
-              rating = 2;
-            if (rating < 3)
+                     !cells[c]->at_boundary(face))
+              {
+                if (cells[c]->neighbor_is_coarser(face))
+                  rating = next_to_large;
+                else if (cells[c]->neighbor(face)->has_children())
+                  rating = next_to_small;
+              }
+            if (rating != not_in_cell)
               found.push_back({indices[i], c, rating, unit_points[i]});
           }
       }
 
-    // One cell for each point: the first of the best along p4est's curve.
+    // One cell for each point, the first of the best along p4est's curve, and
+    // two where it may be in a gap.
     std::sort(found.begin(), found.end(), [&](const Found &a, const Found &b) {
       if (a.index != b.index)
         return a.index < b.index;
@@ -449,7 +460,9 @@ namespace neuraldeal
     found.erase(std::unique(found.begin(),
                             found.end(),
                             [](const Found &a, const Found &b) {
-                              return a.index == b.index;
+                              return a.index == b.index &&
+                                     (a.rating < next_to_small ||
+                                      a.rating == b.rating);
                             }),
                 found.end());
     std::sort(found.begin(), found.end(), [](const Found &a, const Found &b) {
@@ -478,19 +491,29 @@ namespace neuraldeal
       Utilities::MPI::some_to_some(mpi_communicator, claims);
 
     // The best one gets it, of equal ones the lowest rank, which has the
-    // earlier cells of p4est's curve.
+    // earlier cells of p4est's curve. In a gap are points with cells of both
+    // sizes, of which the large one has the better rating.
     const std::size_t n_mine = n_my_rows * row_size;
     const std::size_t begin  = row_begin * row_size;
-    std::vector<std::pair<unsigned int, unsigned int>> best(n_mine, {3u, 0u});
+    std::vector<std::pair<unsigned int, unsigned int>> best(n_mine,
+                                                            {not_in_cell, 0u});
+    std::vector<char> next_to_both(n_mine, false);
     for (const auto &[rank, points] : received)
       for (const auto claim : points)
-        best[claim / 4 - begin] =
-          std::min(best[claim / 4 - begin], {unsigned(claim % 4), rank});
+        {
+          const auto i    = claim / 4 - begin;
+          best[i]         = std::min(best[i], {unsigned(claim % 4), rank});
+          next_to_both[i] = next_to_both[i] || claim % 4 == next_to_large;
+        }
+    for (std::size_t i = 0; i < n_mine; ++i)
+      if (best[i].first == next_to_large ||
+          (best[i].first == next_to_small && !next_to_both[i]))
+        best[i].first = not_in_cell;
     std::map<unsigned int, std::vector<char>> answers;
     for (const auto &[rank, points] : received)
       for (const auto claim : points)
-        answers[rank].push_back(best[claim / 4 - begin].first < 3 &&
-                                best[claim / 4 - begin].second == rank);
+        answers[rank].push_back(best[claim / 4 - begin] ==
+                                std::make_pair(unsigned(claim % 4), rank));
     const auto granted =
       Utilities::MPI::some_to_some(mpi_communicator, answers);
 
@@ -511,7 +534,7 @@ namespace neuraldeal
     const auto                           n_all = n_rows * row_size;
     std::vector<types::global_dof_index> in_cells, in_slice;
     for (std::size_t i = 0; i < n_mine; ++i)
-      is_in[i] = best[i].first < 3;
+      is_in[i] = best[i].first != not_in_cell;
     any_inside =
       Utilities::MPI::max(int(!found.empty()), mpi_communicator) == 1;
     // (deal.II's partitioner divides by the number of its indices.)
