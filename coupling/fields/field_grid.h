@@ -43,7 +43,7 @@ namespace neuraldeal
    * a discontinuous field has several, has one. Points outside of the domain
    * have the value zero, and inside() tells which they are. Between the curved
    * faces of cells of different sizes there may be gaps that belong to no
-   * cell; points in them are evaluated by the next one.
+   * cell; points in them are evaluated by the larger one beside it.
    *
    * A regular grid needs no search: each rank goes over its cells, and knows
    * from a cell's bounding box which points may be in it. Their places in the
