@@ -429,15 +429,31 @@ namespace neuraldeal
       const SnapshotReader all(writer.folder, problem);
       if (all.size() == 0)
         task.trajectories = data.trajectories;
-      // There are no coarse solutions, and most surrogates measure by them.
-      const bool pairs = task.trajectories == "pairs";
-      if (!pairs && data.surrogate != "neural operator")
-        task.prior = 1.;
+      const bool           pairs        = task.trajectories == "pairs";
       const SnapshotReader store        = task.open_store();
       const auto           trajectories = all.trajectory_ids();
       const auto           ids          = store.ids();
       if (ids.size() < 3)
         return;
+      // There are no coarse solutions, and most surrogates measure by them: a
+      // power of ten as large as the solutions are.
+      if (!pairs && data.surrogate != "neural operator")
+        {
+          const long n_looked_at = std::min<long>(ids.size(), 32);
+          double     square      = 0.;
+          for (long i = 0; i < n_looked_at; ++i)
+            {
+              const long sample = i * long(ids.size()) / n_looked_at;
+              square += store.read(sample, sample + 1)
+                          .solution.square()
+                          .mean()
+                          .item<double>() /
+                        n_looked_at;
+            }
+          task.prior = square > 0. ?
+                         std::pow(10., std::round(0.5 * std::log10(square))) :
+                         1.;
+        }
 
       register_surrogates();
       task.surrogate  = data.surrogate;

@@ -170,8 +170,8 @@ namespace neuraldeal
      * Write the trajectory that is open, the index of the store, and
      * `training.json` where there is enough to train on: at least three
      * samples. There are no coarse solutions: but for a neural operator, which
-     * needs none, the prior of solutions and states is one everywhere (entry
-     * `prior`), and pairs that begin with zero are left out. Of several
+     * needs none, the prior of solutions and states is a constant of their size
+     * (entry `prior`), and pairs that begin with zero are left out. Of several
      * trajectories whole ones are held out, of a single one some steps.
      */
     void

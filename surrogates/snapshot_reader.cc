@@ -728,9 +728,9 @@ namespace neuraldeal
                 if (std::abs(found - length) > 1e-6 * length)
                   throw FileError(
                     trajectory.folder,
-                    fmt::format("its step {} has the length {}; pairs of "
+                    fmt::format("its step {} has the length {:g}; pairs of "
                                 "states are to be learned from where all "
-                                "steps are as long as the first one, {}",
+                                "steps are as long as the first one, {:g}",
                                 k,
                                 found,
                                 length));

@@ -14,6 +14,7 @@
 #include <neuraldeal/surrogates/train_surrogate.h>
 
 #include <cmath>
+#include <map>
 #include <stdexcept>
 
 #include "spaces.h"
@@ -66,7 +67,13 @@ namespace
       else
         result.reinit(space.dof_handler.locally_owned_dofs(),
                       layout.communicator());
-      VectorTools::interpolate(space.dof_handler, function, result);
+      std::map<types::global_dof_index, Point<2>> points;
+      DoFTools::map_dofs_to_support_points(MappingQ1<2>(),
+                                           space.dof_handler,
+                                           points);
+      for (const auto dof : space.dof_handler.locally_owned_dofs())
+        result(dof) = function.value(points.at(dof));
+      result.compress(VectorOperation::insert);
       return result;
     }
 
