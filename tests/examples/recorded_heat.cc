@@ -89,9 +89,9 @@ TEST(RecordedHeat, KilledInATrajectory)
 {
   const auto whole           = job::make_folder("recorded_whole"),
              killed          = job::make_folder("recorded_killed");
-  const job::Command command = {PROGRAM, write_parameters(killed, 4, 60)};
+  const job::Command command = {PROGRAM, write_parameters(killed, 3, 30)};
   const std::string  partial =
-    killed + "/recorded/snapshots/trajectory-000002.tmp/steps-000001.h5";
+    killed + "/recorded/snapshots/trajectory-000001.tmp/steps-000001.h5";
   ASSERT_TRUE(
     job::run_and_kill_command(command, killed + "/output.txt", 1, [&]() {
       return std::filesystem::exists(partial);
@@ -99,29 +99,29 @@ TEST(RecordedHeat, KilledInATrajectory)
   // It has died within: there are steps, and nobody takes them for anything.
   ASSERT_TRUE(std::filesystem::exists(partial));
   EXPECT_EQ(SnapshotReader(killed + "/recorded/snapshots").trajectory_ids(),
-            first_ids(2));
+            first_ids(1));
   EXPECT_EQ(SnapshotReader(killed + "/recorded/snapshots").size(), 0);
 
   const auto again = job::run_command(command, killed + "/output.txt");
   ASSERT_EQ(again.status, 0) << again.output;
-  EXPECT_EQ(again.output.find("Trajectory 1:"), std::string::npos)
+  EXPECT_EQ(again.output.find("Trajectory 0:"), std::string::npos)
     << again.output;
-  EXPECT_NE(again.output.find("Trajectory 2:"), std::string::npos)
+  EXPECT_NE(again.output.find("Trajectory 1:"), std::string::npos)
     << again.output;
-  const auto run = job::run_command({PROGRAM, write_parameters(whole, 4, 60)},
+  const auto run = job::run_command({PROGRAM, write_parameters(whole, 3, 30)},
                                     whole + "/output.txt");
   ASSERT_EQ(run.status, 0) << run.output;
   const SnapshotReader a(whole + "/recorded/snapshots"),
     b(killed + "/recorded/snapshots");
-  ASSERT_EQ(a.trajectory_ids(), first_ids(4));
-  ASSERT_EQ(b.trajectory_ids(), first_ids(4));
+  ASSERT_EQ(a.trajectory_ids(), first_ids(3));
+  ASSERT_EQ(b.trajectory_ids(), first_ids(3));
   for (const long id : a.trajectory_ids())
     {
       EXPECT_TRUE(torch::equal(a.times(id), b.times(id)));
       EXPECT_TRUE(
         torch::equal(a.trajectory_parameters(id), b.trajectory_parameters(id)));
       EXPECT_TRUE(
-        torch::equal(a.read_steps(id, 0, 61), b.read_steps(id, 0, 61)));
+        torch::equal(a.read_steps(id, 0, 31), b.read_steps(id, 0, 31)));
     }
   for (const auto &entry :
        std::filesystem::directory_iterator(killed + "/recorded/snapshots"))
