@@ -482,9 +482,16 @@ namespace neuraldeal
         {
           // Nor is there anything to measure by where a program begins with
           // zero.
-          if (pairs && ids[i] % SnapshotReader::max_steps == 1 &&
-              store.read(i, i + 1).prior.count_nonzero().item<long>() == 0)
-            continue;
+          const bool is_first = !task.trajectories.empty() &&
+                                ids[i] % SnapshotReader::max_steps == pairs;
+          if (is_first)
+            {
+              const auto first = store.read(i, i + 1);
+              if ((pairs ? first.prior : first.solution)
+                    .count_nonzero()
+                    .item<long>() == 0)
+                continue;
+            }
           const long part =
             by_trajectory ?
               std::lower_bound(trajectories.begin(),

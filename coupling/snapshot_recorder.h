@@ -171,8 +171,8 @@ namespace neuraldeal
      * `training.json` where there is enough to train on: at least three
      * samples. There are no coarse solutions: but for a neural operator, which
      * needs none, the prior of solutions and states is a constant of their size
-     * (entry `prior`), and pairs that begin with zero are left out. Of several
-     * trajectories whole ones are held out, of a single one some steps.
+     * (entry `prior`), and initial states that are zero are left out. Of
+     * several trajectories whole ones are held out, of a single one some steps.
      */
     void
     finish();
