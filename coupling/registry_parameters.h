@@ -10,6 +10,7 @@
 
 #include <cctype>
 #include <string>
+#include <vector>
 
 namespace neuraldeal
 {
@@ -21,6 +22,42 @@ namespace neuraldeal
     return name;
   }
 
+  /** Entries of the current subsection. */
+  inline void
+  declare_entries(dealii::ParameterHandler                &prm,
+                  const std::vector<ParameterDescription> &parameters)
+  {
+    for (const auto &parameter : parameters)
+      prm.declare_entry(entry_name(parameter.name),
+                        parameter.default_value.dump(),
+                        dealii::Patterns::Anything(),
+                        parameter.documentation);
+  }
+
+  /**
+   * All @p parameters, from the entries of the current subsection.
+   * @param source the file, for error messages.
+   * @throw InputError for a wrong one.
+   */
+  inline nlohmann::json
+  parse_entries(dealii::ParameterHandler                &prm,
+                const std::vector<ParameterDescription> &parameters,
+                const std::string                       &source)
+  {
+    nlohmann::json result = nlohmann::json::object();
+    for (const auto &parameter : parameters)
+      {
+        const std::string text  = prm.get(entry_name(parameter.name));
+        auto             &value = result[parameter.name];
+        // Text needs no quotes.
+        value = nlohmann::json::parse(text, nullptr, false);
+        if (value.is_discarded())
+          value = text;
+      }
+    complete_parameters(parameters, result, source); // or throws
+    return result;
+  }
+
   /** A subsection for each class of a Registry, with its parameters. */
   template <typename RegistryType>
   void
@@ -29,11 +66,7 @@ namespace neuraldeal
     for (const auto &[name, entry] : RegistryType::entries())
       {
         prm.enter_subsection(name);
-        for (const auto &parameter : entry.parameters)
-          prm.declare_entry(entry_name(parameter.name),
-                            parameter.default_value.dump(),
-                            dealii::Patterns::Anything(),
-                            parameter.documentation);
+        declare_entries(prm, entry.parameters);
         prm.leave_subsection();
       }
   }
@@ -51,20 +84,10 @@ namespace neuraldeal
               const std::string        &key,
               const std::string        &name)
   {
-    nlohmann::json result = nlohmann::json::object();
-    const auto    &entry  = RegistryType::find(source, key, name);
+    const auto &entry = RegistryType::find(source, key, name);
     prm.enter_subsection(name);
-    for (const auto &parameter : entry.parameters)
-      {
-        const std::string text  = prm.get(entry_name(parameter.name));
-        auto             &value = result[parameter.name];
-        // Text needs no quotes.
-        value = nlohmann::json::parse(text, nullptr, false);
-        if (value.is_discarded())
-          value = text;
-      }
+    const auto result = parse_entries(prm, entry.parameters, source);
     prm.leave_subsection();
-    complete_parameters(entry.parameters, result, source); // or throws
     return result;
   }
 } // namespace neuraldeal

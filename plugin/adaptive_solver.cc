@@ -78,6 +78,27 @@ namespace neuraldeal
       return result;
     }
 
+    /** What the loop of active learning is told. */
+    template <typename VectorType>
+    typename ActiveCampaign<VectorType>::AdditionalData
+    active_campaign_data(
+      const AdaptiveSolverData                            &data,
+      const typename Campaign<VectorType>::AdditionalData &campaign_data)
+    {
+      typename ActiveCampaign<VectorType>::AdditionalData result;
+      result.campaign   = campaign_data;
+      result.learner    = data.active_parameters;
+      result.design     = data.design;
+      result.n_initial  = data.n_initial;
+      result.candidates = data.active_candidates;
+      result.cost       = data.active_cost;
+      result.n_solves   = data.n_training;
+      result.n_held_out = data.n_held_out;
+      result.seed       = data.seed;
+      result.source     = data.source;
+      return result;
+    }
+
     torch::Tensor
     as_row(const std::vector<double> &values)
     {
@@ -99,11 +120,12 @@ namespace neuraldeal
     , inputs(inputs)
     , groups(groups)
     , data(data)
-    , training_design(make_design(data.design,
-                                  data.seed,
-                                  inputs.size(),
-                                  data.n_training,
-                                  data.source))
+    , training_design(
+        make_design(data.design,
+                    data.seed,
+                    inputs.size(),
+                    data.active ? data.n_initial : data.n_training,
+                    data.source))
     , first_held_out(data.n_training)
     , trust_gate(data.gate, data.seed)
   {
@@ -127,6 +149,12 @@ namespace neuraldeal
                              inputs.ranges(),
                              data.surrogate_parameters,
                              data.source);
+    if (data.active)
+      ActiveCampaign<VectorType>(model,
+                                 layout,
+                                 inputs,
+                                 groups,
+                                 active_campaign_data<VectorType>(data, {}));
     const unsigned int group_size =
       Utilities::MPI::n_mpi_processes(groups.group());
     if (group_size > 1 && !trained->supports_slices())
@@ -189,8 +217,9 @@ namespace neuraldeal
   bool
   AdaptiveSolver<VectorType>::design_grows() const
   {
-    return DesignRegistry::find(data.source, "Design", data.design)
-      .factory.grows;
+    return data.active ||
+           DesignRegistry::find(data.source, "Design", data.design)
+             .factory.grows;
   }
 
 
@@ -199,7 +228,8 @@ namespace neuraldeal
   Input
   AdaptiveSolver<VectorType>::training_input(const long number) const
   {
-    return inputs.at(training_design->point(number));
+    return data.active ? chosen_inputs.at(number) :
+                         inputs.at(training_design->point(number));
   }
 
 
@@ -262,6 +292,21 @@ namespace neuraldeal
         .run(n, input, problem, inputs.names());
       return snapshots().first_id(name);
     };
+    if (data.active)
+      {
+        const auto result =
+          ActiveCampaign<VectorType>(
+            model,
+            layout,
+            inputs,
+            groups,
+            active_campaign_data<VectorType>(data, campaign_data))
+            .run(problem);
+        chosen_inputs  = result.points;
+        first_training = result.first_id;
+        first_held_out = result.first_held_out_id;
+        return;
+      }
     const auto training = [this](const long i) { return training_input(i); };
     const auto held_out = [this](const long i) { return held_out_input(i); };
     if (design_grows())

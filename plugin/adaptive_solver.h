@@ -6,6 +6,7 @@
 
 #include <deal.II/base/parameter_handler.h>
 
+#include <neuraldeal/coupling/active_campaign.h>
 #include <neuraldeal/coupling/campaign.h>
 #include <neuraldeal/coupling/design.h>
 #include <neuraldeal/coupling/field_layout.h>
@@ -42,6 +43,17 @@ namespace neuraldeal
     /** Full solves to train on, and the design of their inputs. */
     unsigned int n_training = 64;
     std::string  design     = "Latin hypercube";
+
+    /**
+     * Whether the inputs to train on are chosen in rounds, by what is known
+     * from those before; the design is that of the first n_initial then. The
+     * other entries are those of ActiveCampaign::AdditionalData.
+     */
+    bool           active            = false;
+    unsigned int   n_initial         = 16;
+    std::string    active_candidates = "stream";
+    std::string    active_cost       = "seconds";
+    nlohmann::json active_parameters = nlohmann::json::object();
 
     /** Full solves to calibrate on, drawn like the queries. */
     unsigned int n_held_out = 48;
@@ -267,6 +279,7 @@ namespace neuraldeal
     const AdditionalData              data;
 
     std::unique_ptr<Design> training_design;
+    std::vector<Input>      chosen_inputs; ///< of active learning
     long                    first_training = 0, first_held_out;
 
     std::unique_ptr<Surrogate>     trained;

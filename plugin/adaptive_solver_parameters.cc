@@ -63,6 +63,33 @@ namespace neuraldeal
                       std::to_string(defaults.seed),
                       Patterns::Integer(),
                       "Seed of everything random.");
+    prm.enter_subsection("Active learning");
+    prm.declare_entry("Choose inputs",
+                      defaults.active ? "true" : "false",
+                      Patterns::Bool(),
+                      "Whether the inputs to train on are chosen in rounds, by "
+                      "what the solves of the rounds before say, until all "
+                      "training solves are spent. Otherwise they are those of "
+                      "the design, and nothing else here counts.");
+    prm.declare_entry("Initial solves",
+                      std::to_string(defaults.n_initial),
+                      Patterns::Integer(),
+                      "Training solves of the design, before the first round.");
+    prm.declare_entry(
+      "Candidates from",
+      defaults.active_candidates,
+      Patterns::Anything(),
+      "Whether the candidates of all rounds are the same, pool, "
+      "or fresh ones, stream.");
+    prm.declare_entry("Cost",
+                      defaults.active_cost,
+                      Patterns::Anything(),
+                      "What the cost model learns: seconds, iterations, or a "
+                      "number that the program tells of its solves. With "
+                      "seconds, which are measured, another run may choose "
+                      "other inputs.");
+    declare_entries(prm, ActiveLearner::parameters());
+    prm.leave_subsection();
     prm.enter_subsection("Trust");
     TrustGate::AdditionalData::declare_parameters(prm);
     prm.leave_subsection();
@@ -116,6 +143,17 @@ namespace neuraldeal
     if (where != "here" && where != "elsewhere")
       throw InputError(source, "Train", where, "here or elsewhere");
     train_here = (where == "here");
+    prm.enter_subsection("Active learning");
+    active            = prm.get_bool("Choose inputs");
+    n_initial         = integer("Initial solves", 2);
+    active_candidates = prm.get("Candidates from");
+    check_choice(source,
+                 "Active learning/Candidates from",
+                 active_candidates,
+                 {"pool", "stream"});
+    active_cost       = prm.get("Cost");
+    active_parameters = parse_entries(prm, ActiveLearner::parameters(), source);
+    prm.leave_subsection();
     prm.enter_subsection("Trust");
     gate.parse_parameters(prm, source);
     prm.leave_subsection();

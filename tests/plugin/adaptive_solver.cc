@@ -1071,6 +1071,53 @@ TEST(AdaptiveSolver, OtherDesignsAndSeedsAreAppended)
 
 
 
+TEST(AdaptiveSolver, InputsToTrainOnAreChosen)
+{
+  // The same on one rank and on all; what is chosen is not the design.
+  const ScratchFolder folder;
+  const auto          run = [&](const MPI_Comm world, const std::string &name) {
+    Service<Distributed> service(world, 1, folder / name);
+    service.data.active            = true;
+    service.data.n_initial         = 12;
+    service.data.design            = "scrambled Sobol";
+    service.data.active_parameters = {{"candidates", 40}, {"round size", 10}};
+    service.data.surrogate         = "POD kernel regression";
+    service.data.surrogate_parameters = nlohmann::json::object();
+    const auto preparation            = service.prepare();
+    EXPECT_EQ(preparation.n_full_solves, 72u);
+    EXPECT_EQ(preparation.n_failed, 0u);
+    const auto store    = service.solver->snapshots();
+    const auto training = service.solver->training_ids(store);
+    EXPECT_EQ(training.size(), 32u);
+    EXPECT_EQ(service.solver->held_out_ids(store).size(), 40u);
+    std::vector<Input> inputs;
+    for (const long id : training)
+      {
+        inputs.push_back(service.solver->design(id));
+        const auto x = SnapshotReader(store, {id}).parameters()[0];
+        for (unsigned int k = 0; k < 4; ++k)
+          EXPECT_EQ(x[k].item<double>(), inputs.back()[k]);
+      }
+    // Another start finds the choices, and the model.
+    service.count_solves();
+    EXPECT_TRUE(service.prepare().model_was_there);
+    EXPECT_EQ(service.count_solves(), 0u);
+    return inputs;
+  };
+  const auto all = run(MPI_COMM_WORLD, "all");
+  if (rank() == 0)
+    {
+      EXPECT_EQ(run(MPI_COMM_SELF, "one"), all);
+    }
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto design = make_design("scrambled Sobol", 1, 4, 12, "a test");
+  const auto inputs = PoissonHost::Host<Distributed>::inputs();
+  for (unsigned int i = 0; i < 32; ++i)
+    EXPECT_EQ(all[i] == inputs.at(design->point(i)), i < 12);
+}
+
+
+
 TEST(AdaptiveSolver, NoWrongAnswerLeavesADamagedModelAsAccepted)
 {
   const ScratchFolder folder;
@@ -1175,29 +1222,38 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(data.seed, defaults.seed);
   EXPECT_EQ(data.surrogate, "POD network");
   EXPECT_TRUE(data.train_here);
+  EXPECT_FALSE(data.active);
   EXPECT_EQ(data.gate.tolerance, defaults.gate.tolerance);
   EXPECT_EQ(data.source, "test.prm");
   EXPECT_EQ(data.gate.source, "test.prm");
 
-  const auto other = parse("set Training solves = 10\n"
-                           "set Design = scrambled Sobol\n"
-                           "set Held-out solves = 50\n"
-                           "set Snapshots per file = 5\n"
-                           "set Failed solves = 0.25\n"
-                           "set Time budget = 60\n"
-                           "set Round size = 7\n"
-                           "set Seed = 12\n"
-                           "set Train = elsewhere\n"
-                           "subsection Trust\n"
-                           "  set Tolerance = 0.02\n"
-                           "end\n"
-                           "subsection Surrogate\n"
-                           "  subsection POD network\n"
-                           "    set Width = 8\n"
-                           "    set Learning rate = 0.01\n"
-                           "    set POD tolerance = 1e-3\n"
-                           "  end\n"
-                           "end\n");
+  const auto other =
+    parse("set Training solves = 10\n"
+          "set Design = scrambled Sobol\n"
+          "set Held-out solves = 50\n"
+          "set Snapshots per file = 5\n"
+          "set Failed solves = 0.25\n"
+          "set Time budget = 60\n"
+          "set Round size = 7\n"
+          "set Seed = 12\n"
+          "set Train = elsewhere\n"
+          "subsection Trust\n"
+          "  set Tolerance = 0.02\n"
+          "end\n"
+          "subsection Active learning\n"
+          "  set Choose inputs = true\n"
+          "  set Acquisition = core set\n"
+          "  set Acquisition parameters = {\"cost power\": 1}\n"
+          "  set Round size = 3\n"
+          "  set Cost = iterations\n"
+          "end\n"
+          "subsection Surrogate\n"
+          "  subsection POD network\n"
+          "    set Width = 8\n"
+          "    set Learning rate = 0.01\n"
+          "    set POD tolerance = 1e-3\n"
+          "  end\n"
+          "end\n");
   EXPECT_EQ(other.n_training, 10u);
   EXPECT_EQ(other.design, "scrambled Sobol");
   // What there is to choose from is in the file's own documentation.
@@ -1216,6 +1272,11 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(other.seed, 12u);
   EXPECT_FALSE(other.train_here);
   EXPECT_EQ(other.gate.tolerance, 0.02);
+  EXPECT_TRUE(other.active);
+  EXPECT_EQ(other.active_parameters["acquisition"], "core set");
+  EXPECT_EQ(other.active_parameters["acquisition parameters"]["cost power"], 1);
+  EXPECT_EQ(other.active_parameters["round size"], 3);
+  EXPECT_EQ(other.active_cost, "iterations");
   EXPECT_EQ(other.surrogate_parameters["width"], 8);
   EXPECT_EQ(other.surrogate_parameters["learning rate"], 0.01);
   EXPECT_EQ(other.surrogate_parameters["POD tolerance"], 1e-3);
