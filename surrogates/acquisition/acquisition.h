@@ -136,21 +136,28 @@ namespace neuraldeal
    *                          scores above: k candidates without replacement,
    *                          each time with probabilities ∝ (score)^β (Kirsch,
    *                          Farquhar, Atighehchian, Jesson, Branchaud-Charron
-   *                          and Gal, "Stochastic batch acquisition", TMLR
-   * 2023, arXiv:2106.12059) integrated error       by what the expected p-th
-   * power of the error, in the mean over inputs, falls with the candidate: Σ_j
-   * w_j cov(x, z_j)²/(var(x) + λ), of the Gaussian process that ErrorProcess
-   * learns from Candidates::chosen_values, given all that is chosen (Cohn,
-   * Neural Networks 9, 1996; Seo, Wallat, Graepel and Obermayer, IJCNN 2000),
-   * with w_j = level(z_j)^{p/2} (var(z_j) + λ)^{p/2−1}, the derivative of that
-   * power by the variance. O(n R (m + k)) operations, O(n (R + m + k)) memory
+   *                          and Gal, "Stochastic batch acquisition", TMLR,
+   *                          arXiv:2106.12059, 2023)
+   *
+   *   integrated error       by what the expected p-th power of the error, in
+   *                          the mean over inputs, falls with the candidate:
+   *                          Σ_j w_j cov(x, z_j)²/(var(x) + λ), of the Gaussian
+   *                          process that ErrorProcess learns from
+   *                          Candidates::chosen_values, given all that is
+   *                          chosen (Cohn, Neural Networks 9, 1996; Seo,
+   *                          Wallat, Graepel and Obermayer, IJCNN 2000), with
+   *                          w_j = level(z_j)^{p/2} (var(z_j) + λ)^{p/2−1}, the
+   *                          derivative of that power by the variance.
+   *                          O(n R (m + k)) operations, O(n (R + m + k)) memory
+   *
    *   core set               the largest distance to all that is chosen (Sener
    *                          and Savarese, arXiv:1708.00489; Gonzalez, Theor.
    *                          Comput. Sci. 38, 1985)
-   *   largest cluster        candidates belong to the
-   * nearest of what is chosen; the farthest one in the cluster with the largest
-   *                          sum of squared distances (Holzmüller, Zaverkin,
-   *                          Kästner and Steinwart, JMLR 24, 2023,
+   *
+   *   largest cluster        candidates belong to the nearest of what is
+   *                          chosen; the farthest one in the cluster with the
+   *                          largest sum of squared distances (Holzmüller,
+   *                          Zaverkin, Kästner and Steinwart, JMLR 24, 2023,
    *                          arXiv:2203.09410, LCMD-TP)
    *
    * A variance that is large at a candidate may be so there alone, as it is in
