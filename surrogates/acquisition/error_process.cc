@@ -95,16 +95,13 @@ namespace neuraldeal
       }
     if (norms.defined())
       errors = errors / norms;
-    if (!parameters.local)
-      return;
-
     // What is zero has no logarithm.
     const auto given = (errors.square() / (noise() * squares))
                          .clamp_min(std::numeric_limits<double>::min())
                          .log();
     mean = given.mean().item<double>();
     span = 2. * given.std(0, /*unbiased=*/false).item<double>();
-    if (!(span > 0.))
+    if (!parameters.local || !(span > 0.))
       return;
     logarithms.emplace(
       CovarianceKernel({features.size(1)}, parameters.kernel, "each input"));

@@ -238,22 +238,6 @@ namespace
 
 
 
-  /** Sizes after each round, those of sizes() among them. */
-  std::vector<long>
-  rounds(const bool quick)
-  {
-    std::vector<long> result;
-    for (const long n : sizes(quick))
-      {
-        if (!result.empty())
-          result.push_back((result.back() + n) / 2);
-        result.push_back(n);
-      }
-    return result;
-  }
-
-
-
   nlohmann::json
   run(const Problem &problem,
       const Data    &data,
@@ -280,19 +264,15 @@ namespace
     std::vector<std::int64_t> chosen;
     std::optional<Surrogate>  surrogate;
     double                    fitting = 0., choosing = 0.;
-    for (const long n : rounds(quick))
+    for (const long n : sizes(quick))
       {
-        const auto all     = sizes(quick);
-        const bool measure = std::find(all.begin(), all.end(), n) != all.end();
-        if (!acquisition && !measure)
-          continue;
         if (method.name == "random")
           while (long(chosen.size()) < n)
             chosen.push_back(pool.begin + permutation[chosen.size()]);
         else if (method.name == "Latin hypercube")
           {
             // It does not grow: another one for each number of points.
-            if (n != all.back() && n != all.back() / 4)
+            if (n != sizes(quick).back() && n != sizes(quick).back() / 4)
               continue;
             const auto rows = data.rows(
               fmt::format("Latin hypercube, seed {}, {} points", seed, n));
@@ -330,8 +310,6 @@ namespace
         const auto rows = torch::tensor(chosen, torch::kInt64);
         fitting +=
           milliseconds(torch::kCPU, [&]() { surrogate.emplace(data, rows); });
-        if (!measure)
-          continue;
         const auto errors =
           std::get<0>(surrogate->errors(data, test).sort()).contiguous();
         result["sizes"].push_back(n);

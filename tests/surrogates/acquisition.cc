@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <neuraldeal/surrogates/acquisition/acquisition.h>
+#include <neuraldeal/surrogates/acquisition/error_process.h>
 #include <neuraldeal/surrogates/acquisition/gaussian_scores.h>
 #include <neuraldeal/surrogates/kernel_regression.h>
 
@@ -56,6 +57,11 @@ namespace
     c.cost            = random_uniform({n}, 1., 9., 10 * number + 6);
     c.feasibility     = random_uniform({n}, 0.2, 1., 10 * number + 7);
     c.threshold       = 0.2;
+    if (m > 0)
+      {
+        c.chosen_values = random_normal({m, 4}, 10 * number + 8);
+        c.chosen_norms  = random_uniform({m}, 0.5, 2., 10 * number + 9);
+      }
     return c;
   }
 
@@ -174,6 +180,7 @@ namespace
                                      "largest uncertainty",
                                      "power sampling",
                                      "largest cluster",
+                                     "integrated error",
                                      "core set",
                                      "residual",
                                      "U function",
@@ -535,6 +542,144 @@ namespace
 
 
 
+  // Against regressions that learn the choices and each candidate in turn: by
+  // how much the weighted sum of variances is smaller.
+  TEST(Acquisition, IntegratedErrorIsWhatVariancesFallBy)
+  {
+    const long   n = 25, k = 6;
+    const double length = 0.8, noise = 1e-2, power = 1.5;
+    for (const long m : {0, 12})
+      for (const bool values : {false, true})
+        for (const bool reference : {false, true})
+          {
+            auto c = known_candidates(n, 11, m);
+            if (!values)
+              c.chosen_values = c.chosen_norms = torch::Tensor();
+            if (reference)
+              c.reference_features = random_normal({17, 3}, 119);
+            Acquisition acquisition("integrated error",
+                                    {{"features", "as given"},
+                                     {"kernel", "Matern 3/2"},
+                                     {"length scale", length},
+                                     {"noise", noise},
+                                     {"cost power", 0.5},
+                                     {"norm", power}},
+                                    1);
+            acquisition.choose(c, k);
+            ASSERT_EQ(acquisition.decisions().size(), k);
+
+            const auto      &at = reference ? c.reference_features : c.features;
+            KernelRegression process(
+              CovarianceKernel({3}, "Matern 3/2", "each input"));
+            const double log_length = std::log(length * std::sqrt(3.));
+            process.set_hyperparameters(row(
+              {log_length, log_length, log_length, -700., std::log(noise)}));
+            auto weights = torch::ones({at.size(0)}, torch::kFloat64);
+            if (values && m > 0)
+              {
+                ErrorProcess::Parameters parameters;
+                parameters.kernel = "Matern 3/2";
+                const ErrorProcess errors(c.chosen_features,
+                                          c.chosen_values,
+                                          c.chosen_norms,
+                                          parameters);
+                process.set_hyperparameters(
+                  errors.regression().hyperparameters());
+                weights =
+                  errors.level(at).pow(0.5 * power) *
+                  (errors.noise() * (1. + errors.regression().leverage(at)))
+                    .pow(0.5 * power - 1.);
+              }
+            weights = weights / weights.sum();
+            const double lambda =
+              std::exp(process.hyperparameters()[-1].item<double>());
+
+            const auto sum = [&](const torch::Tensor &known) {
+              if (known.size(0) == 0)
+                {
+                  CovarianceKernel kernel({3}, "Matern 3/2", "each input");
+                  kernel.set_hyperparameters(
+                    process.hyperparameters().slice(0, 0, -1));
+                  return (weights * kernel.diagonal(at)).sum().item<double>();
+                }
+              auto regression = process;
+              regression.add(known,
+                             torch::zeros({known.size(0), 1}, torch::kFloat64));
+              return lambda *
+                     (weights * regression.leverage(at)).sum().item<double>();
+            };
+            auto           known = c.chosen_features;
+            std::set<long> taken;
+            for (const auto &decision : acquisition.decisions())
+              {
+                const double before = sum(known);
+                long         best   = -1;
+                double       score  = 0.;
+                for (long i = 0; i < n; ++i)
+                  {
+                    const double fall =
+                      before -
+                      sum(torch::cat({known, c.features.slice(0, i, i + 1)}));
+                    const double value =
+                      std::log(fall * c.feasibility[i].item<double>() /
+                               std::sqrt(c.cost[i].item<double>()));
+                    if (taken.count(i) == 0 && (best < 0 || value > score))
+                      {
+                        best  = i;
+                        score = value;
+                      }
+                  }
+                EXPECT_EQ(long(decision.id), best);
+                EXPECT_NEAR(decision.score, score, 1e-6);
+                taken.insert(best);
+                known =
+                  torch::cat({known, c.features.slice(0, best, best + 1)});
+              }
+          }
+  }
+
+
+
+  // A function that oscillates in the right half of the interval and is affine
+  // in the left: samples go to the right, though only if left-out errors are
+  // asked.
+  TEST(Acquisition, IntegratedErrorGoesWhereErrorsAreLarge)
+  {
+    // Several outputs: the square of a single one may be small by chance.
+    const auto function = [](const torch::Tensor &x) {
+      const auto phases = torch::arange(4, torch::kFloat64) * (0.25 * M_PI);
+      return x + (x - 0.5).clamp_min(0.) * (30. * x + phases).sin();
+    };
+    double shares[2];
+    for (const bool local : {false, true})
+      {
+        Candidates c;
+        c.ids      = counted(400);
+        c.features = (torch::arange(400, torch::kFloat64) / 400.).unsqueeze(1);
+        c.chosen_features =
+          ((torch::arange(24, torch::kFloat64) + 0.5) / 24.).unsqueeze(1);
+        Acquisition acquisition("integrated error",
+                                {{"local errors", local}, {"norm", 2.}},
+                                1);
+        for (unsigned int round = 0; round < 4; ++round)
+          {
+            c.chosen_values = function(c.chosen_features);
+            for (const long i : acquisition.choose(c, 5))
+              c.chosen_features =
+                torch::cat({c.chosen_features, c.features.slice(0, i, i + 1)});
+          }
+        shares[local] = (c.chosen_features.slice(0, 24) > 0.5)
+                          .to(torch::kFloat64)
+                          .mean()
+                          .item<double>();
+      }
+    EXPECT_NEAR(shares[0], 0.5, 0.15);
+    // Beyond what the other one may have.
+    EXPECT_GT(shares[1], 0.65);
+  }
+
+
+
   // A cluster of the largest scores in one place: "top" takes all of it, the
   // other ways take one of it first and then what is elsewhere.
   TEST(Acquisition, BatchesAreSpread)
@@ -753,6 +898,10 @@ namespace
                     {"a.prm", "features", "raw", "standardized, as given"});
     expect_sentence(wrong("expected improvement", {{"goal", "win"}}),
                     {"a.prm", "goal", "win", "minimize, maximize"});
+    expect_sentence(wrong("integrated error", {{"norm", 0.}}),
+                    {"a.prm", "norm", "0"});
+    expect_sentence(wrong("integrated error", {{"kernel", "cubic"}}),
+                    {"a.prm", "kernel", "cubic", "Matern 5/2"});
     expect_sentence(wrong("power sampling", {{"power", -1.}}),
                     {"a.prm", "power", "-1"});
     expect_sentence(wrong("power sampling", {{"score", "random"}}),
@@ -801,6 +950,21 @@ namespace
     c                 = good;
     c.chosen_features = torch::zeros({4, 2});
     expect_sentence(refused("random", c), {"chosen_features", "[4, 2]"});
+    c               = good;
+    c.chosen_values = torch::zeros({4, 2});
+    expect_sentence(refused("random", c),
+                    {"chosen_values", "[4, 2]", "[6, 2]"});
+    c              = good;
+    c.chosen_norms = torch::zeros({6});
+    expect_sentence(refused("random", c),
+                    {"chosen_norms of row 0", "'0'", "positive"});
+    c                    = good;
+    c.reference_features = torch::zeros({4, 2});
+    expect_sentence(refused("random", c), {"reference_features", "[4, 2]"});
+    c          = good;
+    c.features = torch::Tensor();
+    expect_sentence(refused("integrated error", c),
+                    {"features", "'integrated error'"});
     c        = good;
     c.marked = torch::zeros({5});
     expect_sentence(refused("random", c), {"marked", "[5] Bool"});
