@@ -393,9 +393,9 @@ namespace
                   << problem.name << ", " << runs["random"].size()
                   << " seeds; relative error in %: mean ± standard error / 99 "
                      "% quantile\n"
-                  << fmt::format("{:28s}", "solves");
+                  << fmt::format("{:32s}", "solves, method (seeds)");
         for (const long n : sizes(quick))
-          std::cout << fmt::format("{:>20d}", n);
+          std::cout << fmt::format("{:>26d}", n);
         std::cout << fmt::format("{:>16s}{:>12s}{:>12s}\n",
                                  "as random's",
                                  "quantile",
@@ -404,7 +404,10 @@ namespace
           {
             if (runs[method.name].empty())
               continue;
-            std::cout << fmt::format("{:28s}", method.name);
+            std::cout << fmt::format("{:32s}",
+                                     fmt::format("{} ({})",
+                                                 method.name,
+                                                 runs[method.name].size()));
             const std::vector<long> measured =
               runs[method.name][0]["sizes"].get<std::vector<long>>();
             std::size_t k = 0;
@@ -414,7 +417,7 @@ namespace
                   const auto mean     = figure(method.name, "mean", k);
                   const auto quantile = figure(method.name, "quantile_99", k);
                   std::cout
-                    << fmt::format("{:>20s}",
+                    << fmt::format("{:>26s}",
                                    fmt::format("{:.3g} ± {:.2g} / {:.3g}",
                                                100. * mean.first,
                                                100. * mean.first * mean.second,
@@ -422,7 +425,7 @@ namespace
                   ++k;
                 }
               else
-                std::cout << fmt::format("{:>20s}", "");
+                std::cout << fmt::format("{:>26s}", "");
 
             // The share of random's solves, or of their cost, that leads to the
             // same error, by the mean curve of the seeds.
