@@ -139,17 +139,6 @@ namespace neuraldeal
    *                          and Gal, "Stochastic batch acquisition", TMLR,
    *                          arXiv:2106.12059, 2023)
    *
-   *   integrated error       by what the expected p-th power of the error, in
-   *                          the mean over inputs, falls with the candidate:
-   *                          Σ_j w_j cov(x, z_j)²/(var(x) + λ), of the Gaussian
-   *                          process that ErrorProcess learns from
-   *                          Candidates::chosen_values, given all that is
-   *                          chosen (Cohn, Neural Networks 9, 1996; Seo,
-   *                          Wallat, Graepel and Obermayer, IJCNN 2000), with
-   *                          w_j = level(z_j)^{p/2} (var(z_j) + λ)^{p/2−1}, the
-   *                          derivative of that power by the variance.
-   *                          O(n R (m + k)) operations, O(n (R + m + k)) memory
-   *
    *   core set               the largest distance to all that is chosen (Sener
    *                          and Savarese, arXiv:1708.00489; Gonzalez, Theor.
    *                          Comput. Sci. 38, 1985)
@@ -159,10 +148,6 @@ namespace neuraldeal
    *                          largest sum of squared distances (Holzmüller,
    *                          Zaverkin, Kästner and Steinwart, JMLR 24, 2023,
    *                          arXiv:2203.09410, LCMD-TP)
-   *
-   * A variance that is large at a candidate may be so there alone, as it is in
-   * the corners of the inputs; "integrated error" asks what is learned of all
-   * others. It is Acquisition::default_type().
    *
    * Scores are multiplied by Candidates::feasibility where that is known, and
    * divided by Candidates::cost to the "cost power"; for the last two this is a
@@ -182,6 +167,20 @@ namespace neuraldeal
    *                  O(n m² + n k (m + k)) operations, O(n (m + k)) memory
    *   diversity      of the "pool factor" times k largest scores the first,
    *                  then always the one farthest from all that is chosen
+   *
+   * Each choice of "integrated error" is that by which the expected p-th power
+   * of the error, in the mean over inputs z_j, falls the most, whatever is
+   * largest at the candidate itself, as variances are in the corners of the
+   * inputs:
+   *   Σ_j w_j cov(x, z_j)²/(var(x) + λ)
+   * given all that is chosen (Cohn, Neural Networks 9, 1996; Seo, Wallat,
+   * Graepel and Obermayer, IJCNN 2000). The Gaussian process is the one that
+   * ErrorProcess learns from Candidates::chosen_values, and
+   *   w_j = level(z_j)^{p/2} (var(z_j) + λ)^{p/2−1}
+   * is the derivative of the power by the variance. Without these values, it
+   * is one with the given length and w_j = 1. O(n R (m + k)) operations and
+   * O((n + R) (m + k) + n R) memory for R inputs z_j. It is
+   * Acquisition::default_type().
    *
    * Features are divided by their standard deviations, over candidates and
    * chosen samples together, unless "features" is "as given".

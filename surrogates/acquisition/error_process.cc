@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/acquisition/error_process.h>
+#include <neuraldeal/surrogates/compat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +18,7 @@ namespace neuraldeal
     largest_modes(const torch::Tensor &values, const double neglected)
     {
       auto [squares, vectors] =
-        at::linalg_eigh(torch::mm(values, values.t()), "L");
+        compat::symmetric_eigen(torch::mm(values, values.t()));
       // Ascending.
       squares              = squares.clamp_min(0.);
       const auto tail      = squares.cumsum(0);

@@ -15,7 +15,7 @@
 #include <neuraldeal/surrogates/acquisition/acquisition.h>
 #include <neuraldeal/surrogates/acquisition/cost_model.h>
 #include <neuraldeal/surrogates/acquisition/error_process.h>
-#include <neuraldeal/surrogates/communicator.h>
+#include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/model_file.h>
 #include <neuraldeal/surrogates/random.h>
@@ -173,7 +173,7 @@ namespace
       , norms(data.norms.index_select(0, rows))
     {
       const auto y            = data.values.index_select(0, rows);
-      auto [squares, vectors] = at::linalg_eigh(torch::mm(y, y.t()), "L");
+      auto [squares, vectors] = compat::symmetric_eigen(torch::mm(y, y.t()));
       squares                 = squares.flip(0).clamp_min(0.);
       vectors                 = vectors.flip(1);
       const auto tail         = squares.sum() - squares.cumsum(0);
