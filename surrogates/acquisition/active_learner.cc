@@ -5,6 +5,7 @@
 #include <neuraldeal/surrogates/acquisition/active_learner.h>
 #include <neuraldeal/surrogates/acquisition/cost_model.h>
 #include <neuraldeal/surrogates/acquisition/feasibility_model.h>
+#include <neuraldeal/surrogates/pod.h>
 #include <neuraldeal/surrogates/training_task.h>
 
 #include <algorithm>
@@ -18,6 +19,9 @@ namespace neuraldeal
   namespace
   {
     constexpr const char *format = "neural.deal active learner 1";
+
+    /** Of what is learned of errors; more would have little to say. */
+    constexpr long most_modes = 64;
 
     /** @throw InputError unless @p values are a row of @p d numbers each. */
     torch::Tensor
@@ -81,7 +85,7 @@ namespace neuraldeal
        0.,
        "Overrides of its parameters, a JSON object."},
       {"acquisition",
-       "largest uncertainty",
+       Acquisition::default_type(),
        0.,
        0.,
        "What chooses, one of the registered acquisition functions."},
@@ -196,6 +200,46 @@ namespace neuraldeal
                   "' has no features");
           }
         solved_features = torch::cat(blocks);
+      }
+
+    solved_values = solved_norms = torch::Tensor();
+    if (chosen_parameters["acquisition"] == "integrated error")
+      {
+        const auto in_blocks = [&](const auto &of) {
+          std::vector<torch::Tensor> blocks;
+          for (long begin = 0; begin < data.size(); begin += block_size)
+            blocks.push_back(
+              of(data.read(begin, std::min(begin + block_size, data.size()))));
+          return torch::cat(blocks);
+        };
+        const auto correction = [](const Snapshots &snapshots) {
+          return snapshots.solution - snapshots.prior;
+        };
+        const auto   sizes = in_blocks([&](const Snapshots &snapshots) {
+          return torch::stack({space.norm(correction(snapshots)),
+                               space.norm(snapshots.solution)},
+                              1);
+        });
+        const double typical =
+          sizes.select(1, 0).square().mean().sqrt().item<double>();
+        // Where all are what they were expected to be there is nothing to go
+        // by.
+        if (data.size() < 2 || typical == 0.)
+          return;
+        const auto pod = compute_pod(
+          data.size(),
+          [&](const long begin, const long end) {
+            return correction(data.read(begin, end));
+          },
+          space,
+          1e-3 * typical,
+          most_modes,
+          communicator);
+        solved_values    = in_blocks([&](const Snapshots &snapshots) {
+          return correction(snapshots).matmul(pod.projector);
+        });
+        const auto norms = sizes.select(1, 1);
+        solved_norms     = norms.clamp_min(1e-12 * norms.max().item<double>());
       }
   }
 
@@ -354,9 +398,20 @@ namespace neuraldeal
       {
         candidates.features        = scaled(inputs);
         candidates.chosen_features = scaled(x);
+        // What has failed has no values, and is no candidate in any case.
+        if (solved_values.defined() && solved.succeeded.defined())
+          candidates.chosen_features = candidates.chosen_features.index_select(
+            0, torch::nonzero(solved.succeeded.cpu()).squeeze(1));
       }
     else if (!candidates.chosen_features.defined() && solved_features.defined())
       candidates.chosen_features = solved_features;
+    if (!candidates.chosen_values.defined() && solved_values.defined() &&
+        candidates.chosen_features.defined() &&
+        candidates.chosen_features.size(0) == solved_values.size(0))
+      {
+        candidates.chosen_values = solved_values;
+        candidates.chosen_norms  = solved_norms;
+      }
 
     const auto costs = expected_costs(inputs, solved);
     if (!candidates.cost.defined() && n > 0 &&

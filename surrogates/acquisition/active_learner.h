@@ -16,7 +16,10 @@
 
 namespace neuraldeal
 {
-  /** Inputs that have been asked for, whatever has become of them. */
+  /**
+   * Inputs that have been asked for, whatever has become of them. Those that
+   * have succeeded are in the order of the data of ActiveLearner::fit().
+   */
   struct SolvedPoints
   {
     torch::Tensor inputs;    ///< [m, d] float64, failed ones among them
@@ -128,8 +131,8 @@ namespace neuraldeal
      * @param candidates their ids and whatever is known of them. A scale that
      * is not finite marks a candidate; so does an input that is that of a
      * solved point, a test point, a marked candidate or one with a smaller
-     * id. What is undefined is filled in: features, the features of what has
-     * been chosen, cost and feasibility where there is a model.
+     * id. What is undefined is filled in: features, the features and values of
+     * what has been chosen, cost and feasibility where there is a model.
      * @param inputs of the candidates, [n, d].
      * @throw InputError for shapes that do not fit, or where the acquisition
      * lacks what it needs. The state is as before then.
@@ -208,6 +211,9 @@ namespace neuraldeal
 
     /** Of the data of fit(), where features are the surrogate's, [m, F]. */
     torch::Tensor solved_features;
+
+    /** Of the same, for "integrated error": see Candidates::chosen_values. */
+    torch::Tensor solved_values, solved_norms;
   };
 } // namespace neuraldeal
 

@@ -136,8 +136,10 @@ namespace
   TEST(ActiveCampaign, DoesNotDependOnTheNumberOfRanks)
   {
     const ScratchFolder folder;
-    for (const std::string acquisition :
-         {"largest uncertainty", "power sampling", "core set", "random"})
+    for (const std::string acquisition : {"integrated error",
+                                          "largest uncertainty",
+                                          "power sampling",
+                                          "random"})
       for (const std::string candidates : {"stream", "pool"})
         {
           const auto change = [&](Loop &loop) {

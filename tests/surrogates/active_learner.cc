@@ -105,7 +105,8 @@ namespace
     const auto best       = std::get<1>(scale.sort(0, /*descending=*/true));
 
     ActiveLearner learner(family.ranges(),
-                          {{"acquisition parameters", {{"batch", "top"}}}},
+                          {{"acquisition", "largest uncertainty"},
+                           {"acquisition parameters", {{"batch", "top"}}}},
                           1);
     SolvedPoints  points;
     points.inputs     = solved.parameters;
@@ -129,6 +130,58 @@ namespace
 
 
 
+  // As for a host that hands over the fields themselves, in coordinates in
+  // which their norm is Euclidean. What has failed is left out.
+  TEST(ActiveLearner, IntegratedErrorsAreOfTheSolvedFields)
+  {
+    const AnalyticFamily family;
+    const auto           all = family.draw(25, 1), pool = family.draw(40, 2);
+    const auto rest = torch::cat({torch::arange(7), torch::arange(8, 25)});
+    const auto solved =
+      family.solve(all.parameters.index_select(0, rest).contiguous());
+
+    ActiveLearner learner(family.ranges(), nlohmann::json::object(), 1);
+    SolvedPoints  points;
+    points.inputs       = all.parameters;
+    points.succeeded    = torch::ones({25}, torch::kBool);
+    points.succeeded[7] = false;
+    const auto choice   = learner.round(SnapshotsInMemory(solved),
+                                      family.space,
+                                      points,
+                                      counted(40),
+                                      pool.parameters,
+                                      priors_of(pool),
+                                      6);
+
+    Candidates candidates = equal_candidates(40);
+    const auto even       = [](const torch::Tensor &inputs) {
+      auto result = inputs.clone();
+      // The logarithmic ones, from −1 to 1 as the last is.
+      const double lower = std::log(0.2), upper = std::log(2.);
+      result.slice(1, 0, 2)
+        .log_()
+        .sub_(0.5 * (lower + upper))
+        .div_(0.5 * (upper - lower));
+      return result;
+    };
+    candidates.features        = even(pool.parameters);
+    candidates.marked          = repeated_rows(pool.parameters, all.parameters);
+    candidates.chosen_features = even(solved.parameters);
+    candidates.chosen_values =
+      (solved.solution - solved.prior)
+        .matmul(at::linalg_cholesky(family.space.mass.to_dense()));
+    candidates.chosen_norms = family.space.norm(solved.solution);
+    Acquisition acquisition("integrated error", nlohmann::json::object(), 1);
+    EXPECT_EQ(choice.rows, acquisition.choose(candidates, 6));
+
+    // Other values, other choices: they are what counts.
+    candidates.chosen_values = candidates.chosen_values.flip(0).contiguous();
+    Acquisition other("integrated error", nlohmann::json::object(), 1);
+    EXPECT_NE(choice.rows, other.choose(candidates, 6));
+  }
+
+
+
   // What has been solved is in one half of the range of an input, the
   // candidates in both: the other half is chosen, by every kind of method.
   TEST(ActiveLearner, GoesWhereNothingHasBeenSolved)
@@ -141,8 +194,10 @@ namespace
     const auto   pool          = family.draw(64, 4);
     SolvedPoints points;
     points.inputs = solved_inputs;
-    for (const std::string acquisition :
-         {"largest uncertainty", "core set", "power sampling"})
+    for (const std::string acquisition : {"integrated error",
+                                          "largest uncertainty",
+                                          "core set",
+                                          "power sampling"})
       for (const std::string features : {"inputs", "surrogate"})
         {
           nlohmann::json parameters = {{"acquisition", acquisition},
@@ -231,8 +286,11 @@ namespace
     solved.held_out  = inputs.slice(0, 1, 2);
 
     const std::set<std::uint64_t> expected = {2, 4, 6, 7, 9};
-    for (const std::string acquisition :
-         {"random", "largest uncertainty", "core set", "largest cluster"})
+    for (const std::string acquisition : {"random",
+                                          "largest uncertainty",
+                                          "core set",
+                                          "largest cluster",
+                                          "integrated error"})
       {
         ActiveLearner learner(one_input, without_surrogate(acquisition), 3);
         // The candidates come in any order.
