@@ -14,10 +14,10 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <stdexcept>
 
+#include "../python.h"
 #include "test_tools.h"
 
 using namespace dealii;
@@ -61,21 +61,6 @@ namespace
     AffineConstraints<double>               constraints;
     std::unique_ptr<FieldLayout>            layout;
   };
-
-  /** What a Python program prints, and whether it has succeeded. */
-  std::pair<std::string, bool>
-  python(const std::string &interpreter, const std::string &program)
-  {
-    const auto command = interpreter + " -c '" + program + "' 2>&1";
-    FILE      *pipe    = popen(command.c_str(), "r");
-    if (pipe == nullptr)
-      return {"", false};
-    std::string output;
-    char        buffer[4096];
-    while (const std::size_t n = fread(buffer, 1, sizeof(buffer), pipe))
-      output.append(buffer, n);
-    return {output, pclose(pipe) == 0};
-  }
 
   /** A campaign whose solves cost nothing: input (a, b) gives the field a. */
   struct Host
@@ -128,9 +113,7 @@ TEST(SnapshotWriter, PythonReadsAllThatWasWritten)
   // One rank asks, all go the same way.
   std::string interpreter;
   if (rank() == 0)
-    for (const std::string candidate : {"python3", "/usr/bin/python3"})
-      if (interpreter.empty() && python(candidate, "import h5py").second)
-        interpreter = candidate;
+    interpreter = tests::python_with_h5py();
   interpreter = Utilities::MPI::broadcast(MPI_COMM_WORLD, interpreter);
   if (interpreter.empty())
     GTEST_SKIP() << "there is no Python with h5py (python3-h5py of Debian)";
@@ -171,22 +154,22 @@ TEST(SnapshotWriter, PythonReadsAllThatWasWritten)
   const auto file = SnapshotReader::batch_file(folder.path, first);
   std::pair<std::string, bool> answer;
   if (rank() == 0)
-    answer =
-      python(interpreter,
-             "import h5py, json\n"
-             "def plain(x):\n"
-             "  if hasattr(x, \"tolist\"): x = x.tolist()\n"
-             "  if isinstance(x, list): return [plain(y) for y in x]\n"
-             "  if isinstance(x, bytes): return x.decode()\n"
-             "  return None if isinstance(x, float) and x != x else x\n"
-             "f = h5py.File(\"" +
-               file +
-               "\", \"r\")\n"
-               "print(json.dumps({\n"
-               "  \"file\": {k: plain(v) for k, v in f.attrs.items()},\n"
-               "  \"data\": {k: plain(d[...]) for k, d in f.items()},\n"
-               "  \"about\": {k: {a: plain(v) for a, v in d.attrs.items()}\n"
-               "            for k, d in f.items()}}))\n");
+    answer = tests::python(
+      interpreter,
+      "import h5py, json\n"
+      "def plain(x):\n"
+      "  if hasattr(x, \"tolist\"): x = x.tolist()\n"
+      "  if isinstance(x, list): return [plain(y) for y in x]\n"
+      "  if isinstance(x, bytes): return x.decode()\n"
+      "  return None if isinstance(x, float) and x != x else x\n"
+      "f = h5py.File(\"" +
+        file +
+        "\", \"r\")\n"
+        "print(json.dumps({\n"
+        "  \"file\": {k: plain(v) for k, v in f.attrs.items()},\n"
+        "  \"data\": {k: plain(d[...]) for k, d in f.items()},\n"
+        "  \"about\": {k: {a: plain(v) for a, v in d.attrs.items()}\n"
+        "            for k, d in f.items()}}))\n");
   if (rank() == 0)
     {
       ASSERT_TRUE(answer.second) << answer.first;
@@ -235,7 +218,8 @@ TEST(SnapshotWriter, PythonReadsAllThatWasWritten)
       const auto &about = found["about"];
       for (const auto &[name, entry] : about.items())
         EXPECT_FALSE(entry["description"].get<std::string>().empty()) << name;
-      EXPECT_EQ(about["parameters"]["names"], Json::array({"conductivity", "width"}));
+      EXPECT_EQ(about["parameters"]["names"],
+                Json::array({"conductivity", "width"}));
       EXPECT_EQ(about["parameters"]["units"], Json::array({"W/(m K)", "µm"}));
       for (const char *name : {"prior", "solution"})
         {

@@ -6,9 +6,9 @@
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <nlohmann/json.hpp>
 
-#include <cstdio>
 #include <cstdlib>
 
+#include "../python.h"
 #include "small_store.h"
 
 namespace
@@ -238,31 +238,9 @@ namespace
 
 
 
-  /** What a Python program prints, and whether it has succeeded. */
-  std::pair<std::string, bool>
-  python(const std::string &interpreter, const std::string &program)
-  {
-    const auto command = interpreter + " -c '" + program + "' 2>&1";
-    FILE      *pipe    = popen(command.c_str(), "r");
-    if (pipe == nullptr)
-      return {"", false};
-    std::string output;
-    char        buffer[4096];
-    while (const std::size_t n = fread(buffer, 1, sizeof(buffer), pipe))
-      output.append(buffer, n);
-    return {output, pclose(pipe) == 0};
-  }
-
-
-
   TEST(HDF5File, ReadableFromPython)
   {
-    // Debian's own Python has Debian's h5py, where another one comes first
-    // in the path.
-    std::string interpreter;
-    for (const std::string candidate : {"python3", "/usr/bin/python3"})
-      if (interpreter.empty() && python(candidate, "import h5py").second)
-        interpreter = candidate;
+    const auto interpreter = python_with_h5py();
     if (interpreter.empty())
       GTEST_SKIP() << "there is no Python with h5py";
 
