@@ -400,10 +400,10 @@ namespace neuraldeal
     const auto x =
       scaled_inputs(inputs.parameters, project_prior(inputs.prior).first);
     const long d = n_parameters();
-    return torch::cat(
-      {x.slice(1, 0, d),
-       x.slice(1, d) * (prior_scale / prior_scale.square().mean().sqrt())},
-      1);
+    return torch::cat({x.slice(1, 0, d),
+                       x.slice(1, d) *
+                         (prior_scale / prior_scale.square().mean().sqrt())},
+                      1);
   }
 
 

@@ -200,9 +200,8 @@ namespace job
         int status = 0;
         if (waitpid(child, &status, WNOHANG) == child)
           return false;
-        if (everybody.size() < n &&
-            std::chrono::steady_clock::now() - looked >
-              std::chrono::milliseconds(50))
+        if (everybody.size() < n && std::chrono::steady_clock::now() - looked >
+                                      std::chrono::milliseconds(50))
           {
             everybody = family(child);
             looked    = std::chrono::steady_clock::now();
