@@ -493,6 +493,11 @@ TEST(FieldGrid, LinearFunctionsComeToCurvedMeshesExactly)
 
 TEST(FieldGrid, AgreesWithPointValues)
 {
+#ifdef DEBUG
+  GTEST_SKIP()
+    << "in Debug deal.II's own search for points, of which 9.4 takes "
+       "a refined neighbour for an active cell, ends at an assertion";
+#endif
   check_against_point_values<2>(Domain::shell, FE_Q<2>(2), 20);
   check_against_point_values<2>(Domain::ball, FE_Q<2>(1), 16);
   check_against_point_values<3>(Domain::ball, FE_Q<3>(1), 8);
