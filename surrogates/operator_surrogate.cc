@@ -320,11 +320,12 @@ namespace neuraldeal
                                    parameter_scale,
                                    torch::ones_like(parameter_scale));
 
-    with_prior          = training.prior.count_nonzero().item<long>() > 0;
-    const bool    alone = !is_probabilistic() && !parameters["data parallel"];
+    with_prior       = training.prior.count_nonzero().item<long>() > 0;
+    const bool alone = !parameters["data parallel"] &&
+                       !(is_probabilistic() && make_method()->is_shared_out());
     const Attempt attempt([&]() {
       if (communicator.rank == 0 || !alone)
-        train(training, known, space, communicator);
+        train(training, known, space, alone ? Communicator() : communicator);
     });
     attempt.throw_together(communicator);
     // What is computed after the training may be rounded otherwise on another

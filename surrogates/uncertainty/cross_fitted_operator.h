@@ -53,6 +53,12 @@ namespace neuraldeal
 
     explicit CrossFittedOperator(const Parameters &parameters);
 
+    bool
+    is_shared_out() const override
+    {
+      return true;
+    }
+
     void
     fit(const Task &task) override;
 

@@ -14,8 +14,7 @@ namespace neuraldeal
   bool
   OperatorEnsemble::fits(const std::string &type) const
   {
-    return operator_has_parameter(type, "members") ||
-           (!chosen.shared_trunk && chosen.diversity == 0.);
+    return operator_has_parameter(type, "members") || is_shared_out();
   }
 
 
@@ -29,8 +28,7 @@ namespace neuraldeal
     // On a CPU members learn faster one after another than in one pass, and
     // several processes share them out; layers in common need one pass.
     if (operator_has_parameter(task.type, "members") &&
-        (chosen.shared_trunk || chosen.diversity > 0. ||
-         !task.training.target.is_cpu()))
+        (!is_shared_out() || !task.training.target.is_cpu()))
       {
         auto parameters            = task.parameters;
         parameters["members"]      = chosen.members;

@@ -46,6 +46,12 @@ namespace neuraldeal
     bool
     fits(const std::string &type) const override;
 
+    bool
+    is_shared_out() const override
+    {
+      return !chosen.shared_trunk && chosen.diversity == 0.;
+    }
+
     void
     fit(const Task &task) override;
 

@@ -66,6 +66,16 @@ namespace neuraldeal
     fits(const std::string &type) const;
 
     /**
+     * Whether fit() trains several operators that processes can share out; one
+     * process is as fast as all of them where it does not.
+     */
+    virtual bool
+    is_shared_out() const
+    {
+      return false;
+    }
+
+    /**
      * Train from scratch. Collective over the processes of the task.
      * @throw InputError for operators that do not fit.
      */

@@ -439,7 +439,8 @@ namespace
         loop.data.n_initial  = 16;
         loop.data.n_solves   = 34;
         loop.data.n_held_out = 0;
-        loop.data.learner    = {{"candidates", 48},
+        loop.data.learner    = {{"acquisition", "largest uncertainty"},
+                                {"candidates", 48},
                                 {"round size", 6},
                                 {"feasibility model", model}};
         const auto result    = loop.run();

@@ -5,6 +5,7 @@
 // Headers of LibTorch once more (see torch_interface.h).
 #pragma push_macro("Assert")
 #undef Assert
+#include "../surrogates/analytic_family.h"
 #include "../surrogates/small_tasks.h"
 #pragma pop_macro("Assert")
 
@@ -142,6 +143,54 @@ TEST(OperatorTraining, MethodsAreTheSameOnAnyNumberOfRanks)
         return torch::stack({said.mean, said.pointwise_variance()});
       };
       EXPECT_TRUE(torch::equal(predict(true), predict(false))) << name;
+    }
+}
+
+
+
+// The whole way of a surrogate, by every method.
+TEST(OperatorTraining, SurrogatesAreTheSameOnAnyNumberOfRanks)
+{
+  const tests::AnalyticFamily family;
+  const auto data = family.draw(16, 1), fresh = family.draw(5, 3);
+  register_probabilistic_operators();
+  for (const auto &[name, entry] : ProbabilisticOperatorRegistry::entries())
+    {
+      nlohmann::json few = nlohmann::json::object();
+      for (const auto &parameter : entry.parameters)
+        if (parameter.name == "members" || parameter.name == "folds")
+          few[parameter.name] = 3;
+        else if (parameter.name == "samples" || parameter.name == "steps")
+          few[parameter.name] = 8;
+      const nlohmann::json parameters = {
+        {"operator", "Fourier"},
+        {"operator parameters",
+         {{"width", 4}, {"layers", 1}, {"modes", 3}, {"padding", 0.25}}},
+        {"training", {{"epochs", 1}, {"batch size", 16}}},
+        {"uncertainty", name},
+        {"uncertainty parameters", few},
+        {"training share", 0.6},
+        {"device", "cpu"},
+        {"prior modes", 8}};
+      const auto fit = [&](const Communicator &communicator) {
+        auto surrogate = make_surrogate("neural operator",
+                                        family.ranges(),
+                                        parameters,
+                                        "test");
+        surrogate->fit(SnapshotsInMemory(data), family.space, communicator);
+        ModelFile file;
+        surrogate->save(file);
+        return std::make_pair(file, surrogate->predict(fresh));
+      };
+      const auto [file, said]        = fit(mpi_communicator(MPI_COMM_WORLD));
+      const auto [alone, alone_said] = fit(Communicator());
+      EXPECT_EQ(file.metadata, alone.metadata) << name;
+      ASSERT_EQ(file.tensors.size(), alone.tensors.size()) << name;
+      for (const auto &[key, tensor] : alone.tensors)
+        EXPECT_TRUE(torch::equal(file.tensor(key), tensor))
+          << name << ", " << key;
+      EXPECT_TRUE(torch::equal(said.mean, alone_said.mean)) << name;
+      EXPECT_TRUE(torch::equal(said.scale, alone_said.scale)) << name;
     }
 }
 

@@ -485,9 +485,13 @@ namespace
 
 
   // Threads share what a process has by itself, random numbers among them:
-  // answers that draw them cannot be compared.
+  // answers that draw them cannot be compared, nor can several operators be
+  // trained at once (for these there is a test with processes).
   TEST_P(MethodsOfSurrogates, RanksHaveTheSame)
   {
+    if (make_probabilistic_operator(GetParam(), few(GetParam()), "a test")
+          ->is_shared_out())
+      GTEST_SKIP() << "in tests/coupling/operator_training.cc";
     const auto data = family.draw(16, 1), fresh = family.draw(5, 3);
     const auto fit = [&](const Communicator &communicator) {
       auto surrogate =
