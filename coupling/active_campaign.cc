@@ -223,10 +223,7 @@ namespace neuraldeal
   Input
   ActiveCampaign<VectorType>::held_out_input(const long number) const
   {
-    // Far from what a design draws.
-    return inputs.draw(data.seed,
-                       CounterRandom::Stream::design,
-                       (std::uint64_t(1) << 61) + number);
+    return inputs.held_out(data.seed, number);
   }
 
 

@@ -178,6 +178,38 @@ namespace neuraldeal
 
   template <typename VectorType>
   void
+  Campaign<VectorType>::call_solver(const Solver   &solver,
+                                    const Input    &input,
+                                    VectorType     &solution,
+                                    SnapshotRecord &record) const
+  {
+    record.iterations = solver(input, solution);
+    record.statistics =
+      model.statistics ? model.statistics() : std::vector<double>();
+    if (record.statistics.size() != model.statistic_names.size())
+      throw std::runtime_error(
+        fmt::format("the host tells {} statistics and names {}",
+                    record.statistics.size(),
+                    model.statistic_names.size()));
+  }
+
+
+
+  template <typename VectorType>
+  void
+  Campaign<VectorType>::share_statistics(SnapshotRecord &record) const
+  {
+    MPI_Bcast(record.statistics.data(),
+              record.statistics.size(),
+              MPI_DOUBLE,
+              0,
+              groups.group());
+  }
+
+
+
+  template <typename VectorType>
+  void
   Campaign<VectorType>::mark_failed(SnapshotRecord    &record,
                                     const std::string &reason) const
   {
@@ -240,14 +272,7 @@ namespace neuraldeal
         name,
         "the solution",
         [&](VectorType &solution) {
-          record.iterations = solver(input, solution);
-          if (model.statistics)
-            record.statistics = model.statistics();
-          if (record.statistics.size() != model.statistic_names.size())
-            throw std::runtime_error(
-              fmt::format("the host tells {} statistics and names {}",
-                          record.statistics.size(),
-                          model.statistic_names.size()));
+          call_solver(solver, input, solution, record);
         },
         record.solution);
     };
@@ -272,12 +297,7 @@ namespace neuraldeal
     record.seconds = timer.wall_time();
     if (record.status == SnapshotRecord::Status::failed)
       mark_failed(record, record.reason);
-    // All ranks of the group write the same.
-    MPI_Bcast(record.statistics.data(),
-              record.statistics.size(),
-              MPI_DOUBLE,
-              0,
-              groups.group());
+    share_statistics(record);
     return record;
   }
 
@@ -304,15 +324,8 @@ namespace neuraldeal
           trajectory.step(time, state);
         };
         const std::string failure = call_host(id, name, [&]() {
-          solution          = 0.;
-          record.iterations = solver(input, solution);
-          record.statistics =
-            model.statistics ? model.statistics() : std::vector<double>();
-          if (record.statistics.size() != model.statistic_names.size())
-            throw std::runtime_error(
-              fmt::format("the host tells {} statistics and names {}",
-                          record.statistics.size(),
-                          model.statistic_names.size()));
+          solution = 0.;
+          call_solver(solver, input, solution, record);
           if (trajectory.n_steps() == 0)
             throw std::runtime_error(
               name + " has handed no step to FullOrderModel::output_step()");
@@ -325,11 +338,7 @@ namespace neuraldeal
           {
             record.status  = status;
             record.seconds = timer.wall_time();
-            MPI_Bcast(record.statistics.data(),
-                      record.statistics.size(),
-                      MPI_DOUBLE,
-                      0,
-                      groups.group());
+            share_statistics(record);
             trajectory.finish(record);
           }
         return failure;

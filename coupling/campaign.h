@@ -131,6 +131,20 @@ namespace neuraldeal
               const std::string           &name,
               const std::function<void()> &work) const;
 
+    using Solver =
+      std::function<unsigned int(const Input &input, VectorType &solution)>;
+
+    /** Call one of the host's solvers; what it tells goes into @p record. */
+    void
+    call_solver(const Solver   &solver,
+                const Input    &input,
+                VectorType     &solution,
+                SnapshotRecord &record) const;
+
+    /** The group's first rank speaks: all of them write the same. */
+    void
+    share_statistics(SnapshotRecord &record) const;
+
     /** @p record has failed: no values, and the reason. */
     void
     mark_failed(SnapshotRecord &record, const std::string &reason) const;

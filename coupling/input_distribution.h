@@ -80,6 +80,18 @@ namespace neuraldeal
          const std::uint64_t         index) const;
 
     /**
+     * Held-out input number @p number: an independent input as well, far from
+     * what any design that grows draws, so that none is in both.
+     */
+    std::vector<double>
+    held_out(const std::uint64_t seed, const std::uint64_t number) const
+    {
+      return draw(seed,
+                  CounterRandom::Stream::design,
+                  (std::uint64_t(1) << 61) + number);
+    }
+
+    /**
      * Point @p index of a Latin hypercube design with @p n points (McKay,
      * Beckman and Conover, Technometrics 21, 1979): every entry's range is
      * cut into n intervals of equal probability, and each has one point.

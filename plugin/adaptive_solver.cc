@@ -239,12 +239,11 @@ namespace neuraldeal
   AdaptiveSolver<VectorType>::held_out_input(const long number) const
   {
     // Held-out snapshots calibrate, so they have to be drawn like queries,
-    // and never twice: far from what a growing design draws.
-    const std::uint64_t begin =
-      design_grows() ? std::uint64_t(1) << 61 : data.n_training;
-    return inputs.draw(data.seed,
-                       CounterRandom::Stream::design,
-                       begin + number);
+    // and never twice.
+    return design_grows() ? inputs.held_out(data.seed, number) :
+                            inputs.draw(data.seed,
+                                        CounterRandom::Stream::design,
+                                        data.n_training + number);
   }
 
 
