@@ -26,6 +26,18 @@ namespace neuraldeal
    *   each group   one length for each group of inputs
    *   each input   one for each input, so that those without influence fade
    *   shared       one for all
+   *   varying      one for each input, and another one from place to place:
+   *                ℓ_i(x) = ℓ_i exp(φ_i(x)), φ_i = 3 tanh(γ_i c·x/3), so that
+   *                along one direction c of the inputs all lengths change, by
+   *                powers γ_i of the same factor, but not more than 20 times.
+   *                The first part of k is then
+   *                  Π_i (ℓ_i(x) ℓ_i(x')/s_i)^{1/2} m(r),
+   *                  r² = Σ_i (x_i − x'_i)²/s_i,
+   *                  s_i = (ℓ_i(x)² + ℓ_i(x')²)/2
+   *                (Paciorek and Schervish, "Spatial modelling using a new
+   *                class of nonstationary covariance functions", Environmetrics
+   *                17, 2006, equation 7). For a map that is rougher in a part
+   *                of its inputs, as layers are that get thinner
    * All tensors are float64.
    */
   class CovarianceKernel
@@ -40,7 +52,10 @@ namespace neuraldeal
                               const std::string       &shape   = "Matern 5/2",
                               const std::string &length_scales = "each group");
 
-    /** log ℓ of each group, each input or all, then log b. */
+    /**
+     * log ℓ of each group, each input or all; where lengths vary all γ and all
+     * c; then log b.
+     */
     const torch::Tensor &
     hyperparameters() const
     {
@@ -90,9 +105,45 @@ namespace neuraldeal
       squared_exponential
     };
 
-    /** The inputs of @p block over their lengths. */
+    /** m(r) of r². */
+    torch::Tensor
+    radial(const torch::Tensor &square) const;
+
+    /** The inputs of @p block over their lengths, without what varies. */
     torch::Tensor
     scaled(const torch::Tensor &x, const std::size_t block) const;
+
+    /** Where lengths vary: γ, c. */
+    torch::Tensor
+    powers() const;
+
+    torch::Tensor
+    direction() const;
+
+    /** φ_i of each row, [n, d]. */
+    torch::Tensor
+    exponents(const torch::Tensor &x) const;
+
+    /** What is summed and multiplied over the inputs where lengths vary. */
+    struct Varying
+    {
+      /** (x_i − y_i)²/s_i, one matrix an input. */
+      std::vector<torch::Tensor> squares;
+
+      /** ℓ_i(x)²/(ℓ_i(x)² + ℓ_i(y)²), one matrix an input. */
+      std::vector<torch::Tensor> shares;
+
+      torch::Tensor factor; ///< Π_i (ℓ_i(x) ℓ_i(y)/s_i)^{1/2}, [n, m]
+      torch::Tensor square; ///< r², [n, m]
+    };
+
+    Varying
+    varying_distances(const torch::Tensor &x, const torch::Tensor &y) const;
+
+    torch::Tensor
+    varying_gradient(const torch::Tensor &w,
+                     const torch::Tensor &x,
+                     const torch::Tensor &y) const;
 
     /** The terms of r² by groups, a matrix each, or all of r² in one. */
     std::vector<torch::Tensor>
@@ -107,7 +158,7 @@ namespace neuraldeal
     affine() const;
 
     Shape             shape;
-    bool              each_input;
+    bool              each_input, varying;
     std::vector<long> blocks; ///< numbers of inputs whose distances add up
     torch::Tensor     logarithms;
   };

@@ -95,6 +95,12 @@ namespace neuraldeal
       return x_rows.defined() ? x_rows.size(0) : 0;
     }
 
+    const CovarianceKernel &
+    covariance() const
+    {
+      return kernel;
+    }
+
     /** As CovarianceKernel has them, then log λ. */
     torch::Tensor
     hyperparameters() const;

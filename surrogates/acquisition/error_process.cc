@@ -30,19 +30,19 @@ namespace neuraldeal
 
 
 
-    /** The hyperparameters with the largest evidence of x and y. */
-    torch::Tensor
-    search(const CovarianceKernel &kernel,
-           const std::string      &shape,
-           const torch::Tensor    &x,
-           const torch::Tensor    &y)
+    /** The kernel with the largest evidence of x and y, and log λ. */
+    KernelRegression
+    search(const std::string   &shape,
+           const bool           may_vary,
+           const torch::Tensor &x,
+           const torch::Tensor &y)
     {
       const long       d = x.size(1);
       KernelRegression shared(CovarianceKernel({d}, shape, "shared"));
       shared.maximize_evidence(x, y);
       const auto common = shared.hyperparameters();
 
-      KernelRegression each(kernel);
+      KernelRegression each(CovarianceKernel({d}, shape, "each input"));
       const auto       usual = each.hyperparameters().clone();
       auto             best =
         torch::cat({common.slice(0, 0, 1).repeat({d}), common.slice(0, 1)});
@@ -57,7 +57,45 @@ namespace neuraldeal
               best  = each.hyperparameters().clone();
             }
         }
-      return best;
+      each.set_hyperparameters(best);
+      if (!may_vary)
+        return each;
+
+      KernelRegression varying(CovarianceKernel({d}, shape, "varying"));
+      auto             start = varying.hyperparameters().clone();
+      start.slice(0, 0, d).copy_(best.slice(0, 0, d));
+      start.slice(0, 3 * d).copy_(best.slice(0, d));
+      varying.set_hyperparameters(start);
+      varying.maximize_evidence(x, y);
+      return varying.cost(x, y).first + 2. * 2. * double(d) < least ? varying :
+                                                                      each;
+    }
+
+
+
+    /** Rows of samples, evenly among all @p m. */
+    torch::Tensor
+    evidence_rows(const long m, const ErrorProcess::Parameters &parameters)
+    {
+      const long n = std::min(m, parameters.evidence_samples);
+      return torch::arange(n, torch::kInt64).mul(m).div(n, "floor");
+    }
+
+
+
+    KernelRegression
+    best_process(const torch::Tensor            &features,
+                 const torch::Tensor            &values,
+                 const ErrorProcess::Parameters &parameters)
+    {
+      const long m = features.size(0);
+      TORCH_INTERNAL_ASSERT(m >= 2 && values.dim() == 2 && values.size(0) == m);
+      const auto index = evidence_rows(m, parameters);
+      return search(
+        parameters.kernel,
+        parameters.varying,
+        features.index_select(0, index),
+        largest_modes(values, parameters.neglected).index_select(0, index));
     }
   } // namespace
 
@@ -67,21 +105,9 @@ namespace neuraldeal
                              const torch::Tensor &values,
                              const torch::Tensor &norms,
                              const Parameters    &parameters)
-    : kernel({features.size(1)}, parameters.kernel, "each input")
-    , process(kernel)
+    : process(best_process(features, values, parameters))
   {
     const long m = features.size(0);
-    TORCH_INTERNAL_ASSERT(m >= 2 && values.dim() == 2 && values.size(0) == m);
-
-    const long n     = std::min(m, parameters.evidence_samples);
-    const auto index = torch::arange(n, torch::kInt64).mul(m).div(n, "floor");
-    const auto best  = search(
-      kernel,
-      parameters.kernel,
-      features.index_select(0, index),
-      largest_modes(values, parameters.neglected).index_select(0, index));
-    kernel.set_hyperparameters(best.slice(0, 0, -1));
-    process.set_hyperparameters(best);
     process.add(features, values);
 
     errors           = torch::empty({m}, torch::kFloat64);
@@ -112,6 +138,7 @@ namespace neuraldeal
     start[-1]  = 0.;
     logarithms->set_hyperparameters(start);
     const auto deviation = (given - mean).unsqueeze(1);
+    const auto index     = evidence_rows(m, parameters);
     logarithms->maximize_evidence(features.index_select(0, index),
                                   deviation.index_select(0, index));
     logarithms->add(features, deviation);

@@ -13,8 +13,9 @@ namespace neuraldeal
 {
   /**
    * What solved samples tell of the errors elsewhere: a Gaussian process with
-   * one length for each feature, and how much larger or smaller errors are in
-   * one place than in another, which a stationary process does not know.
+   * one length for each feature, which may vary from place to place (see
+   * CovarianceKernel), and how much larger or smaller errors are in one place
+   * than in another beyond that.
    *
    * Its variance c(x) = v(x) + λ, over the one of the process, depends on where
    * the samples are. Each of them, left out, has an error e_i and had the
@@ -25,7 +26,10 @@ namespace neuraldeal
    * components) that hold most of the values: in the evidence of all of them,
    * where each has a variance of its own, the many that are hardly there would
    * outweigh the few that matter. The search starts at the best length that all
-   * features share and at the usual place, and the better end counts.
+   * features share and at the usual place, and the better end counts. From
+   * there on lengths may vary: they do where that lowers Akaike's criterion,
+   * minus twice the logarithm of the evidence plus twice the number of
+   * hyperparameters.
    *
    * All tensors are float64 on the CPU.
    */
@@ -41,6 +45,9 @@ namespace neuraldeal
 
       /** What the other modes may have of Σ_i |y_i|². */
       double neglected = 0.02;
+
+      /** Whether lengths may vary. */
+      bool varying = true;
 
       /**
        * Whether errors have another level in other places; otherwise that is
@@ -78,7 +85,7 @@ namespace neuraldeal
     const CovarianceKernel &
     covariance() const
     {
-      return kernel;
+      return process.covariance();
     }
 
     /** λ */
@@ -100,7 +107,6 @@ namespace neuraldeal
     level(const torch::Tensor &features) const;
 
   private:
-    CovarianceKernel                kernel;
     KernelRegression                process;
     torch::Tensor                   errors;
     std::optional<KernelRegression> logarithms; ///< of the level

@@ -155,6 +155,7 @@ namespace neuraldeal
             ErrorProcess::Parameters choices;
             choices.kernel           = parameters["kernel"];
             choices.evidence_samples = parameters["evidence samples"];
+            choices.varying          = parameters["varying lengths"];
             choices.local            = parameters["local errors"];
             const ErrorProcess errors(x.chosen,
                                       candidates.chosen_values,
@@ -241,6 +242,11 @@ namespace neuraldeal
         0.,
         0.,
         "Covariance of the process: " + CovarianceKernel::shapes() + "."},
+       {"varying lengths",
+        true,
+        0.,
+        0.,
+        "Whether the lengths of the kernel may vary with the inputs."},
        {"local errors",
         true,
         0.,

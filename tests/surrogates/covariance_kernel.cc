@@ -32,11 +32,23 @@ namespace
              matern(std::stod(shape.substr(7)) / 2., r);
   }
 
-  /** The length of each of five inputs, in groups of two and three. */
+  /** The length of each of five inputs at @p x, in groups of two and three. */
   torch::Tensor
-  lengths(const std::string &choice, const torch::Tensor &logarithms)
+  lengths(const std::string   &choice,
+          const torch::Tensor &logarithms,
+          const torch::Tensor &x)
   {
     const auto all = logarithms.slice(0, 0, -1).exp();
+    if (choice == "varying")
+      {
+        const auto along  = x.dot(logarithms.slice(0, 10, 15)).item<double>();
+        auto       result = torch::empty({5}, torch::kFloat64);
+        for (long i = 0; i < 5; ++i)
+          result[i] =
+            all[i] * std::exp(3. * std::tanh(logarithms[5 + i].item<double>() *
+                                             along / 3.));
+        return result;
+      }
     if (choice == "each input")
       return all;
     if (choice == "shared")
@@ -60,15 +72,23 @@ namespace
   {
     const auto   kernel = make_kernel(GetParam());
     const auto   x = random_normal({6, 5}, 1), y = random_normal({8, 5}, 2);
-    const auto   l     = lengths(GetParam().second, kernel.hyperparameters());
     const double b     = std::exp(kernel.hyperparameters()[-1].item<double>());
     const auto   found = kernel.matrix(x, y);
     for (long i = 0; i < 6; ++i)
       for (long j = 0; j < 8; ++j)
         {
-          const double r = ((x[i] - y[j]) / l).norm().item<double>();
+          const auto of_x = lengths(GetParam().second,
+                                    kernel.hyperparameters(),
+                                    x[i]),
+                     of_y = lengths(GetParam().second,
+                                    kernel.hyperparameters(),
+                                    y[j]);
+          const auto   s  = 0.5 * (of_x.square() + of_y.square());
+          const double r  = ((x[i] - y[j]) / s.sqrt()).norm().item<double>();
+          const double factor =
+            std::sqrt((of_x * of_y / s).prod().item<double>());
           EXPECT_NEAR(found[i][j].item<double>(),
-                      function(GetParam().first, r) +
+                      factor * function(GetParam().first, r) +
                         b * (1. + x[i].dot(y[j]).item<double>() / 5.),
                       1e-13);
         }
@@ -127,6 +147,36 @@ namespace
                 .hyperparameters()
                 .size(0),
               2);
+    EXPECT_EQ(CovarianceKernel(groups, "Matern 5/2", "varying")
+                .hyperparameters()
+                .size(0),
+              16);
+  }
+
+
+
+  // Until something is known of it, a length that may vary does not.
+  TEST(CovarianceKernel, LengthsVaryFromEachInputOn)
+  {
+    const auto x = random_normal({6, 5}, 1), y = random_normal({8, 5}, 2);
+    EXPECT_LT(
+      distance(
+        CovarianceKernel({2, 3}, "Matern 5/2", "varying").matrix(x, y),
+        CovarianceKernel({2, 3}, "Matern 5/2", "each input").matrix(x, y)),
+      1e-14);
+  }
+
+
+
+  // Far outside of what has been learned, lengths and covariances are finite.
+  TEST(CovarianceKernel, LengthsThatVaryAreBounded)
+  {
+    const auto kernel = make_kernel({"Matern 5/2", "varying"});
+    const auto x      = 1e3 * random_normal({6, 5}, 1);
+    const auto found  = kernel.matrix(x, x);
+    EXPECT_TRUE(found.isfinite().all().item<bool>());
+    EXPECT_LT(distance(found.diagonal(), kernel.diagonal(x)),
+              1e-11 * kernel.diagonal(x).norm().item<double>());
   }
 
 

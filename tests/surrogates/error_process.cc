@@ -98,6 +98,32 @@ namespace
 
 
 
+  // A layer across the second input that gets thinner with the first one:
+  // lengths follow it, and what is left out is predicted better.
+  TEST(ErrorProcess, LengthsVaryWithTheMap)
+  {
+    const auto               x     = random_uniform({120, 2}, -1., 1., 11);
+    const auto               width = (-1.2 - 1.2 * x.slice(1, 0, 1)).exp();
+    const auto               y     = ((x.slice(1, 1, 2) - 0.2) / width).tanh();
+    ErrorProcess::Parameters parameters;
+    const ErrorProcess       varying(x, y, torch::Tensor(), parameters);
+    parameters.varying = false;
+    const ErrorProcess same(x, y, torch::Tensor(), parameters);
+    EXPECT_LT(varying.left_out_errors().mean().item<double>(),
+              0.7 * same.left_out_errors().mean().item<double>());
+
+    const auto likeness = [](const ErrorProcess &errors, const double first) {
+      const auto pair =
+        torch::tensor({{first, 0.1}, {first, 0.3}}, torch::kFloat64);
+      return errors.covariance()
+        .matrix(pair.slice(0, 0, 1), pair.slice(0, 1, 2))
+        .item<double>();
+    };
+    EXPECT_LT(likeness(varying, 0.8), likeness(varying, -0.8));
+  }
+
+
+
   // Lengths tell the input without influence, and errors over norms have a
   // level that falls with their squares.
   TEST(ErrorProcess, LengthsAndNorms)

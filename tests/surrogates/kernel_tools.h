@@ -25,7 +25,8 @@ namespace neuraldeal::tests
     std::vector<KernelChoice> result;
     for (const char *shape :
          {"Matern 1/2", "Matern 3/2", "Matern 5/2", "squared exponential"})
-      for (const char *lengths : {"each group", "each input", "shared"})
+      for (const char *lengths :
+           {"each group", "each input", "shared", "varying"})
         result.emplace_back(shape, lengths);
     return result;
   }
