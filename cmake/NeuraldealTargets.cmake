@@ -53,10 +53,16 @@ function(neuraldeal_configure_library target)
   set_property(GLOBAL APPEND PROPERTY NEURALDEAL_LIBRARIES ${target})
 endfunction()
 
-# Use the precompiled header of the plugin room in a target with deal.II. An
-# executable has to be compiled like the library then, as code that may move.
+# neuraldeal_reuse_headers(TARGET [LIBRARY])
+#
+# Use the precompiled header of a library in another target, which has to be
+# compiled with the same options: that of the plugin room in one with deal.II,
+# that of the surrogates room in one without it. An executable is compiled like
+# the library then, as code that may move.
 function(neuraldeal_reuse_headers target)
+  set(library neuraldeal_plugin ${ARGN})
+  list(GET library -1 library)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(${target} PRIVATE -fPIC)
-  target_precompile_headers(${target} REUSE_FROM neuraldeal_plugin)
+  target_precompile_headers(${target} REUSE_FROM ${library})
 endfunction()
