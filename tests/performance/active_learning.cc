@@ -48,7 +48,9 @@ namespace
   };
 
   const std::vector<Problem> problems = {
+    {"layer", "layer", false, false},
     {"convection", "convection", false, false},
+    {"burgers, uniform", "burgers-uniform", false, true},
     {"burgers", "burgers", false, true},
     {"thermal block", "thermal-block", false, true},
     {"thermal block, prior", "thermal-block", true, true},

@@ -139,7 +139,7 @@ namespace neuraldeal::performance
 
 
     ActiveLearningProblem
-    burgers()
+    burgers(const bool uniform)
     {
       constexpr std::int64_t n_cells  = 64;
       constexpr double       end_time = 0.5;
@@ -148,7 +148,10 @@ namespace neuraldeal::performance
       problem.description =
         "u_t + u u_x = nu u_xx on the periodic unit interval at time 0.5, 64 "
         "cells of degree 2";
-      problem.inputs.add_log_uniform("viscosity", 0.01, 0.3);
+      if (uniform)
+        problem.inputs.add_uniform("viscosity", 0.01, 0.3);
+      else
+        problem.inputs.add_log_uniform("viscosity", 0.01, 0.3);
       problem.inputs.add_uniform("mean", 0.3, 0.8);
       for (const char *name : {"cos_1", "sin_1"})
         problem.inputs.add_normal(name, 0., 0.6);
@@ -182,15 +185,15 @@ namespace neuraldeal::performance
     class Step : public dealii::Function<2>
     {
     public:
-      Step(const double place, const double first)
+      Step(const double place, const double first, const double width)
         : place(place)
         , first(first)
+        , width(width)
       {}
 
       double
       value(const dealii::Point<2> &p, const unsigned int = 0) const override
       {
-        constexpr double width = 0.05;
         if (std::max(p[0], p[1]) > 1. - 1e-10 || std::min(p[0], p[1]) > 1e-10)
           return 0.;
         return first + (1. - first) * 0.5 *
@@ -198,26 +201,35 @@ namespace neuraldeal::performance
       }
 
     private:
-      const double place, first;
+      const double place, first, width;
     };
 
 
 
+    /**
+     * Flow through the unit square. What comes in is a step, sharp itself, or
+     * so wide that all layers are made by the flow where @p smooth.
+     */
     ActiveLearningProblem
-    convection()
+    convection(const bool smooth)
     {
-      const auto host = std::make_shared<ConvectionDiffusion>(32);
+      const auto   host  = std::make_shared<ConvectionDiffusion>(32);
+      const double width = smooth ? 0.25 : 0.05;
 
       ActiveLearningProblem problem;
-      problem.description =
-        "-eps Laplace u + b grad u = 0, |b| = 1, u is a step on the inflow "
-        "boundary, 32^2 cells, SUPG";
-      problem.inputs.add_log_uniform("diffusion", 0.005, 10.);
+      problem.description = fmt::format(
+        "-eps Laplace u + b grad u = 0, |b| = 1, u is a step of width {} on "
+        "the inflow boundary, 32^2 cells, SUPG",
+        width);
+      if (smooth)
+        problem.inputs.add_uniform("diffusion", 0.005, 1.);
+      else
+        problem.inputs.add_log_uniform("diffusion", 0.005, 10.);
       problem.inputs.add_uniform("angle", 0., 0.5 * M_PI);
       problem.inputs.add_uniform("place", -0.8, 0.8);
       problem.inputs.add_uniform("first", 0., 1.);
       problem.weights = as_tensor(host->weights());
-      problem.solve   = [host](const Input &input) {
+      problem.solve   = [host, width](const Input &input) {
         dealii::Tensor<1, 2> velocity;
         velocity[0] = std::cos(input[1]);
         velocity[1] = std::sin(input[1]);
@@ -225,7 +237,7 @@ namespace neuraldeal::performance
                           host->solve(input[0],
                                       velocity,
                                       dealii::Functions::ZeroFunction<2>(),
-                                      Step(input[2], input[3]))),
+                                      Step(input[2], input[3], width))),
                         {},
                         1.};
       };
@@ -238,7 +250,12 @@ namespace neuraldeal::performance
   std::vector<std::string>
   active_learning_problems()
   {
-    return {"convection", "burgers", "thermal-block", "darcy"};
+    return {"layer",
+            "convection",
+            "burgers-uniform",
+            "burgers",
+            "thermal-block",
+            "darcy"};
   }
 
 
@@ -250,10 +267,12 @@ namespace neuraldeal::performance
                  "problem",
                  name,
                  active_learning_problems());
-    auto result = name == "convection"    ? convection() :
-                  name == "burgers"       ? burgers() :
-                  name == "thermal-block" ? thermal_block() :
-                                            darcy();
+    auto result = name == "layer"           ? convection(true) :
+                  name == "convection"      ? convection(false) :
+                  name == "burgers-uniform" ? burgers(true) :
+                  name == "burgers"         ? burgers(false) :
+                  name == "thermal-block"   ? thermal_block() :
+                                              darcy();
     result.name = name;
     return result;
   }
