@@ -189,6 +189,16 @@ namespace neuraldeal
 
 
 
+  KernelRegression::LeftOut
+  KernelRegression::leave_one_out() const
+  {
+    const auto diagonal = torch::cholesky_inverse(factor).diagonal();
+    return {y_rows - weights / diagonal.unsqueeze(1),
+            (1. / (diagonal * noise()) - 1.).clamp_min(0.)};
+  }
+
+
+
   torch::Tensor
   KernelRegression::noise_variance() const
   {

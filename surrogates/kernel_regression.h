@@ -84,6 +84,13 @@ namespace neuraldeal
     LeftOut
     leave_out(const long begin, const long end) const;
 
+    /**
+     * leave_out() of every learned row by itself, all at once in O(n³)
+     * operations.
+     */
+    LeftOut
+    leave_one_out() const;
+
     /** The noise variance σ_j² λ of each output, [r]. */
     torch::Tensor
     noise_variance() const;

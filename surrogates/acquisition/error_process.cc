@@ -30,8 +30,8 @@ namespace neuraldeal
 
 
 
-    /** The kernel with the largest evidence of x and y, and log λ. */
-    KernelRegression
+    /** Kernels with the largest evidence of x and y, and log λ. */
+    std::vector<KernelRegression>
     search(const std::string   &shape,
            const bool           may_vary,
            const torch::Tensor &x,
@@ -59,7 +59,7 @@ namespace neuraldeal
         }
       each.set_hyperparameters(best);
       if (!may_vary)
-        return each;
+        return {each};
 
       KernelRegression varying(CovarianceKernel({d}, shape, "varying"));
       auto             start = varying.hyperparameters().clone();
@@ -67,18 +67,34 @@ namespace neuraldeal
       start.slice(0, 3 * d).copy_(best.slice(0, d));
       varying.set_hyperparameters(start);
       varying.maximize_evidence(x, y);
-      return varying.cost(x, y).first + 2. * 2. * double(d) < least ? varying :
-                                                                      each;
+      return {each, varying};
     }
 
 
 
-    /** Rows of samples, evenly among all @p m. */
+    /** Rows of samples, evenly among all @p m; from @p begin on, in [0, 1). */
     torch::Tensor
-    evidence_rows(const long m, const ErrorProcess::Parameters &parameters)
+    evidence_rows(const long                      m,
+                  const ErrorProcess::Parameters &parameters,
+                  const double                    begin = 0.)
     {
       const long n = std::min(m, parameters.evidence_samples);
-      return torch::arange(n, torch::kInt64).mul(m).div(n, "floor");
+      return ((torch::arange(n, torch::kFloat64) + begin) *
+              (double(m) / double(n)))
+        .floor()
+        .to(torch::kInt64);
+    }
+
+
+
+    /** Errors of samples that are left out, over their norms, [m]. */
+    torch::Tensor
+    errors_of(const KernelRegression::LeftOut &left_out,
+              const torch::Tensor             &values,
+              const torch::Tensor             &norms)
+    {
+      const auto result = (values - left_out.mean).norm(2, {1});
+      return norms.defined() ? result / norms : result;
     }
 
 
@@ -86,16 +102,42 @@ namespace neuraldeal
     KernelRegression
     best_process(const torch::Tensor            &features,
                  const torch::Tensor            &values,
+                 const torch::Tensor            &norms,
                  const ErrorProcess::Parameters &parameters)
     {
       const long m = features.size(0);
       TORCH_INTERNAL_ASSERT(m >= 2 && values.dim() == 2 && values.size(0) == m);
-      const auto index = evidence_rows(m, parameters);
-      return search(
-        parameters.kernel,
-        parameters.varying,
-        features.index_select(0, index),
-        largest_modes(values, parameters.neglected).index_select(0, index));
+      const auto modes = largest_modes(values, parameters.neglected);
+
+      std::vector<KernelRegression> found;
+      for (const double begin : {0., 0.5})
+        if (begin == 0. || m > parameters.evidence_samples)
+          {
+            const auto rows = evidence_rows(m, parameters, begin);
+            for (auto &process : search(parameters.kernel,
+                                        parameters.varying,
+                                        features.index_select(0, rows),
+                                        modes.index_select(0, rows)))
+              found.push_back(std::move(process));
+          }
+      std::size_t best  = 0;
+      double      least = std::numeric_limits<double>::infinity();
+      for (std::size_t i = 0; i < found.size(); ++i)
+        {
+          found[i].add(features, values);
+          if (found.size() == 1)
+            break;
+          const double error =
+            errors_of(found[i].leave_one_out(), values, norms)
+              .mean()
+              .item<double>();
+          if (error < least)
+            {
+              least = error;
+              best  = i;
+            }
+        }
+      return std::move(found[best]);
     }
   } // namespace
 
@@ -105,25 +147,12 @@ namespace neuraldeal
                              const torch::Tensor &values,
                              const torch::Tensor &norms,
                              const Parameters    &parameters)
-    : process(best_process(features, values, parameters))
+    : process(best_process(features, values, norms, parameters))
   {
-    const long m = features.size(0);
-    process.add(features, values);
-
-    errors           = torch::empty({m}, torch::kFloat64);
-    auto    squares  = torch::empty({m}, torch::kFloat64);
-    double *error    = errors.data_ptr<double>();
-    double *relative = squares.data_ptr<double>();
-    for (long i = 0; i < m; ++i)
-      {
-        const auto without = process.leave_out(i, i + 1);
-        error[i]    = (values[i] - without.mean[0]).norm().item<double>();
-        relative[i] = 1. + without.leverage[0].item<double>();
-      }
-    if (norms.defined())
-      errors = errors / norms;
+    const auto without = process.leave_one_out();
+    errors             = errors_of(without, values, norms);
     // What is zero has no logarithm.
-    const auto given = (errors.square() / (noise() * squares))
+    const auto given = (errors.square() / (noise() * (1. + without.leverage)))
                          .clamp_min(std::numeric_limits<double>::min())
                          .log();
     mean = given.mean().item<double>();
@@ -138,7 +167,7 @@ namespace neuraldeal
     start[-1]  = 0.;
     logarithms->set_hyperparameters(start);
     const auto deviation = (given - mean).unsqueeze(1);
-    const auto index     = evidence_rows(m, parameters);
+    const auto index     = evidence_rows(features.size(0), parameters);
     logarithms->maximize_evidence(features.index_select(0, index),
                                   deviation.index_select(0, index));
     logarithms->add(features, deviation);

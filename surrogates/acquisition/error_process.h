@@ -27,9 +27,9 @@ namespace neuraldeal
    * where each has a variance of its own, the many that are hardly there would
    * outweigh the few that matter. The search starts at the best length that all
    * features share and at the usual place, and the better end counts. From
-   * there on lengths may vary: they do where that lowers Akaike's criterion,
-   * minus twice the logarithm of the evidence plus twice the number of
-   * hyperparameters.
+   * there on lengths may vary. Of both, and of those of other samples where
+   * there are more than their number for the evidence, the ones with the
+   * smallest mean error of samples that are left out are taken.
    *
    * All tensors are float64 on the CPU.
    */

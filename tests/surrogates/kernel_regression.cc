@@ -140,6 +140,16 @@ namespace
         EXPECT_LT(distance(left_out.mean, without.predict(rows)), 1e-9);
         EXPECT_LT(distance(left_out.leverage, without.leverage(rows)), 1e-8);
       }
+    const auto one_by_one = regression.leave_one_out();
+    for (long i = 0; i < 40; ++i)
+      {
+        const auto left_out = regression.leave_out(i, i + 1);
+        EXPECT_LT(distance(left_out.mean, one_by_one.mean.slice(0, i, i + 1)),
+                  1e-9);
+        EXPECT_NEAR(left_out.leverage[0].item<double>(),
+                    one_by_one.leverage[i].item<double>(),
+                    1e-8);
+      }
   }
 
 
