@@ -178,8 +178,12 @@ namespace neuraldeal
    * ErrorProcess learns from Candidates::chosen_values, and
    *   w_j = level(z_j)^{p/2} (var(z_j) + λ)^{p/2−1}
    * is the derivative of the power by the variance. Without these values, it
-   * is one with the given length and w_j = 1. O(n R (m + k)) operations and
-   * O((n + R) (m + k) + n R) memory for R inputs z_j. It is
+   * is one with the given length, and p = 2, level 1. Of the 256 candidates for
+   * which this first order is largest, the one counts for which the whole
+   * difference Σ_j level(z_j)^{p/2} ((var(z_j) + λ)^{p/2} − (var(z_j) + λ −
+   * r_j)^{p/2}) with r_j = cov(x, z_j)²/(var(x) + λ) is: where a sample leaves
+   * little of a variance, the first order of its root is half of it. O(n R (m +
+   * k)) operations and O((n + R) (m + k) + n R) memory for R inputs z_j. It is
    * Acquisition::default_type().
    *
    * Features are divided by their standard deviations, over candidates and

@@ -16,6 +16,37 @@ namespace neuraldeal
 
   namespace
   {
+    /** Candidates whose scores are computed beyond the first order. */
+    constexpr long n_exact = 256;
+
+
+
+    /**
+     * The rows of the @p n largest values, in ascending order, without those
+     * that are @p taken.
+     */
+    std::vector<long>
+    largest_rows(const torch::Tensor     &values,
+                 const std::vector<char> &taken,
+                 const long               n)
+    {
+      std::vector<long> rows;
+      for (long i = 0; i < long(taken.size()); ++i)
+        if (!taken[i])
+          rows.push_back(i);
+      const double *data = values.data_ptr<double>();
+      const auto    end  = rows.begin() + std::min<long>(n, rows.size());
+      std::partial_sort(
+        rows.begin(), end, rows.end(), [data](const long a, const long b) {
+          return data[a] > data[b] || (data[a] == data[b] && a < b);
+        });
+      rows.erase(end, rows.end());
+      std::sort(rows.begin(), rows.end());
+      return rows;
+    }
+
+
+
     /**
      * Covariances of a Gaussian process, given samples that are chosen one
      * after another, between n candidates and R points that means are taken
@@ -39,7 +70,8 @@ namespace neuraldeal
         , weights(weights)
       {
         const long n = candidates.size(0), m = chosen.size(0);
-        whitened = torch::zeros({m + k, n}, torch::kFloat64);
+        whitened              = torch::zeros({m + k, n}, torch::kFloat64);
+        variance_of_reference = kernel.diagonal(reference);
         of_reference =
           torch::zeros({m + k, reference.size(0)}, torch::kFloat64);
         covariance = kernel.matrix(candidates, reference);
@@ -57,6 +89,10 @@ namespace neuraldeal
                                       of_reference.slice(0, 0, m)));
             variance = (variance - whitened.slice(0, 0, m).square().sum(0))
                          .clamp_min(0.);
+            variance_of_reference =
+              (variance_of_reference -
+               of_reference.slice(0, 0, m).square().sum(0))
+                .clamp_min(0.);
           }
         n_before = n_rows = m;
         sums              = torch::mv(covariance.square(), weights);
@@ -67,6 +103,33 @@ namespace neuraldeal
       reduction() const
       {
         return sums / (variance + noise);
+      }
+
+      /**
+       * By what Σ_j l_j (var_j + λ)^h falls with the candidates @p rows, [k],
+       * for h ≤ 1: the whole difference, of which reduction() is the first
+       * order, for l_j h (var_j + λ)^(h − 1) as weights.
+       */
+      torch::Tensor
+      reduction(const torch::Tensor &rows,
+                const torch::Tensor &levels,
+                const double         half_power) const
+      {
+        auto covariances = covariance.index_select(0, rows);
+        if (n_rows > n_before)
+          covariances =
+            covariances -
+            torch::mm(
+              whitened.slice(0, n_before, n_rows).index_select(1, rows).t(),
+              of_reference.slice(0, n_before, n_rows));
+        const auto now  = (variance_of_reference + noise).unsqueeze(0);
+        const auto fall = covariances.square() /
+                          (variance.index_select(0, rows) + noise).unsqueeze(1);
+        // x^h − y^h = x^h (1 − (1 − f)^h), with f = 1 − y/x ≤ 1.
+        const auto share = (fall / now).clamp(0., 1.);
+        return torch::mv(now.pow(half_power) *
+                           -torch::expm1(half_power * torch::log1p(-share)),
+                         levels);
       }
 
       /** Choose one more. */
@@ -96,6 +159,8 @@ namespace neuraldeal
         sums = (sums - 2. * a * product + a.square() * (weighted * b).sum())
                  .clamp_min(0.);
         variance = (variance - a.square()).clamp_min(0.);
+        variance_of_reference =
+          (variance_of_reference - b.square()).clamp_min(0.);
         whitened[n_rows].copy_(a);
         of_reference[n_rows].copy_(b);
         ++n_rows;
@@ -108,7 +173,7 @@ namespace neuraldeal
       torch::Tensor          whitened;     ///< L⁻¹ k(chosen, candidates)
       torch::Tensor          of_reference; ///< L⁻¹ k(chosen, reference)
       torch::Tensor          covariance;   ///< given n_before samples, [n, R]
-      torch::Tensor          variance, sums;
+      torch::Tensor          variance, variance_of_reference, sums;
       long                   n_before, n_rows;
     };
 
@@ -144,14 +209,16 @@ namespace neuraldeal
           x.reference.defined() ? x.reference : some(candidates, x, random);
 
         // Without values nothing is known of lengths and errors.
-        const double     power = parameters["norm"];
+        double           power = 2.;
         CovarianceKernel kernel({x.candidates.size(1)},
                                 parameters["kernel"],
                                 "each input");
         double           noise = parameters["noise"];
-        auto weights = torch::ones({reference.size(0)}, torch::kFloat64);
+        auto levels  = torch::ones({reference.size(0)}, torch::kFloat64);
+        auto weights = levels;
         if (candidates.chosen_values.defined() && x.chosen.size(0) > 1)
           {
+            power = parameters["norm"];
             ErrorProcess::Parameters choices;
             choices.kernel           = parameters["kernel"];
             choices.evidence_samples = parameters["evidence samples"];
@@ -161,11 +228,12 @@ namespace neuraldeal
                                       candidates.chosen_values,
                                       candidates.chosen_norms,
                                       choices);
-            kernel  = errors.covariance();
-            noise   = errors.noise();
-            weights = errors.level(reference).pow(0.5 * power) *
-                      (noise * (1. + errors.regression().leverage(reference)))
-                        .pow(0.5 * power - 1.);
+            kernel = errors.covariance();
+            noise  = errors.noise();
+            levels = errors.level(reference).pow(0.5 * power);
+            weights =
+              levels * (noise * (1. + errors.regression().leverage(reference)))
+                         .pow(0.5 * power - 1.);
           }
         else
           {
@@ -183,10 +251,26 @@ namespace neuraldeal
         std::vector<Choice> result;
         while (true)
           {
-            const auto values = weight + process.reduction().log();
-            const long row    = largest(values, taken);
-            taken[row]        = 1;
-            result.push_back({row, values[row].item<double>()});
+            const auto values =
+              (weight + process.reduction().log()).contiguous();
+            long   row   = largest(values, taken);
+            double score = values[row].item<double>();
+            // The square is its own first order.
+            if (power != 2.)
+              {
+                const auto rows  = largest_rows(values, taken, n_exact);
+                const auto index = torch::tensor(
+                  std::vector<std::int64_t>(rows.begin(), rows.end()));
+                const auto exact =
+                  weight.index_select(0, index) +
+                  process.reduction(index, levels, 0.5 * power).log();
+                const long best =
+                  largest(exact, std::vector<char>(rows.size(), 0));
+                row   = rows[best];
+                score = exact[best].item<double>();
+              }
+            taken[row] = 1;
+            result.push_back({row, score});
             if (long(result.size()) == k)
               return result;
             process.add(row);

@@ -303,7 +303,7 @@ namespace neuraldeal::performance
     using Kind                            = ActiveLearningSet::Kind;
     std::vector<ActiveLearningSet> result = {
       {Kind::test, 1, quick ? 300 : 1000},
-      {Kind::pool, 1, quick ? 1024 : 3072}};
+      {Kind::pool, 1, quick ? 1024 : 8192}};
     const std::int64_t largest = quick ? 128 : 512;
     for (std::uint64_t seed = 1; seed <= (quick ? 2 : 5); ++seed)
       {

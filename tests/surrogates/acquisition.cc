@@ -543,7 +543,7 @@ namespace
 
 
   // Against regressions that learn the choices and each candidate in turn: by
-  // how much the weighted sum of variances is smaller.
+  // how much the sum of the powers of expected errors is smaller.
   TEST(Acquisition, IntegratedErrorIsWhatVariancesFallBy)
   {
     const long   n = 25, k = 6;
@@ -581,7 +581,9 @@ namespace
             const double log_length = std::log(length * std::sqrt(3.));
             process.set_hyperparameters(row(
               {log_length, log_length, log_length, -700., std::log(noise)}));
-            auto weights = torch::ones({at.size(0)}, torch::kFloat64);
+            auto levels =
+              torch::full({at.size(0)}, 1. / at.size(0), torch::kFloat64);
+            double half_power = 1.;
             if (values && m > 0)
               {
                 ErrorProcess::Parameters parameters;
@@ -593,12 +595,9 @@ namespace
                 process = KernelRegression(errors.covariance());
                 process.set_hyperparameters(
                   errors.regression().hyperparameters());
-                weights =
-                  errors.level(at).pow(0.5 * power) *
-                  (errors.noise() * (1. + errors.regression().leverage(at)))
-                    .pow(0.5 * power - 1.);
+                half_power = 0.5 * power;
+                levels     = errors.level(at).pow(half_power);
               }
-            weights = weights / weights.sum();
             const double lambda =
               std::exp(process.hyperparameters()[-1].item<double>());
 
@@ -608,13 +607,18 @@ namespace
                   CovarianceKernel kernel({3}, "Matern 3/2", "each input");
                   kernel.set_hyperparameters(
                     process.hyperparameters().slice(0, 0, -1));
-                  return (weights * kernel.diagonal(at)).sum().item<double>();
+                  return (levels *
+                          (kernel.diagonal(at) + lambda).pow(half_power))
+                    .sum()
+                    .item<double>();
                 }
               auto regression = process;
               regression.add(known,
                              torch::zeros({known.size(0), 1}, torch::kFloat64));
-              return lambda *
-                     (weights * regression.leverage(at)).sum().item<double>();
+              return (levels *
+                      (lambda * (1. + regression.leverage(at))).pow(half_power))
+                .sum()
+                .item<double>();
             };
             auto           known = c.chosen_features;
             std::set<long> taken;
