@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <neuraldeal/surrogates/bounded_search.h>
-#include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/covariance_factor.h>
 #include <neuraldeal/surrogates/kernel_regression.h>
 #include <neuraldeal/surrogates/triangular_solves.h>
 
@@ -54,7 +54,7 @@ namespace neuraldeal
   {
     const long n = x.size(0), n_outputs = y.size(1);
     const auto one     = torch::eye(n, torch::kFloat64);
-    const auto l       = compat::cholesky(kernel.matrix(x, x) + noise() * one);
+    const auto l       = covariance_factor(kernel.matrix(x, x) + noise() * one);
     const auto inverse = torch::cholesky_inverse(l);
     const auto alpha   = torch::mm(inverse, y);
     // Outputs that are all zero cost nothing.
@@ -118,14 +118,15 @@ namespace neuraldeal
       {
         x_rows   = x.clone();
         y_rows   = y.clone();
-        factor   = compat::cholesky(block).contiguous();
+        factor   = covariance_factor(block).contiguous();
         whitened = solve_lower(factor, y).contiguous();
       }
     else
       {
         const auto below = solve_lower(factor, kernel.matrix(x_rows, x)).t();
         const auto corner =
-          compat::cholesky(block - torch::mm(below, below.t()));
+          covariance_factor(block - torch::mm(below, below.t()),
+                            block.diagonal().max().item<double>());
         const long n     = x_rows.size(0);
         auto       grown = torch::zeros({n + m, n + m}, torch::kFloat64);
         grown.slice(0, 0, n).slice(1, 0, n).copy_(factor);

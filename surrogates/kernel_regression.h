@@ -20,7 +20,8 @@ namespace neuraldeal
    * The predictive variance is σ_j² λ (1 + leverage) with
    *   leverage = (k(x, x) − k_xᵀ C⁻¹ k_x)/λ,  C = K + λ I,
    * which is the leverage of LinearRegression for its kernel. All tensors
-   * are float64.
+   * are float64. Where C is too close to singular to be factored, noise is
+   * added, as covariance_factor() says.
    *
    * With n rows a prediction costs O(n (d + r)) operations for the mean and
    * O(n²) for the leverage; SparseKernelRegression is for more than a few

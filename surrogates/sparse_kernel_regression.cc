@@ -3,6 +3,7 @@
 
 #include <neuraldeal/surrogates/bounded_search.h>
 #include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/covariance_factor.h>
 #include <neuraldeal/surrogates/sparse_kernel_regression.h>
 #include <neuraldeal/surrogates/triangular_solves.h>
 
@@ -59,18 +60,11 @@ namespace neuraldeal
   torch::Tensor
   SparseKernelRegression::inducing_factor() const
   {
+    // Without noise it always needs something on its diagonal.
     const auto matrix = kernel.matrix(z, z);
-    const auto one    = torch::eye(z.size(0), torch::kFloat64);
-    double     added  = 1e-12 * matrix.diagonal().mean().item<double>();
-    for (unsigned int attempt = 0; attempt < 4; ++attempt, added *= 100.)
-      {
-        const auto [factor, failed] =
-          at::linalg_cholesky_ex(matrix + added * one);
-        if (failed.item<long>() == 0)
-          return factor;
-      }
-    // What is no number has no factor; it says so.
-    return compat::cholesky(matrix + added * one);
+    return covariance_factor(matrix,
+                             matrix.diagonal().mean().item<double>(),
+                             1e-12);
   }
 
 

@@ -151,8 +151,9 @@ namespace neuraldeal
   {
     const auto without = process.leave_one_out();
     errors             = errors_of(without, values, norms);
+    variances          = noise() * (1. + without.leverage);
     // What is zero has no logarithm.
-    const auto given = (errors.square() / (noise() * (1. + without.leverage)))
+    const auto given = (errors.square() / variances)
                          .clamp_min(std::numeric_limits<double>::min())
                          .log();
     mean = given.mean().item<double>();

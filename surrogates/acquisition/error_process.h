@@ -102,13 +102,20 @@ namespace neuraldeal
       return errors;
     }
 
+    /** The variances c_i that they had, over that of the process, [m]. */
+    const torch::Tensor &
+    left_out_variances() const
+    {
+      return variances;
+    }
+
     /** Expected squares of errors over c, [n, F] → [n]. */
     torch::Tensor
     level(const torch::Tensor &features) const;
 
   private:
     KernelRegression                process;
-    torch::Tensor                   errors;
+    torch::Tensor                   errors, variances;
     std::optional<KernelRegression> logarithms; ///< of the level
     double                          mean = 0., span = 0.;
   };

@@ -3,7 +3,7 @@
 
 #include <neuraldeal/surrogates/acquisition/acquisition_tools.h>
 #include <neuraldeal/surrogates/acquisition/error_process.h>
-#include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/covariance_factor.h>
 #include <neuraldeal/surrogates/triangular_solves.h>
 
 #include <algorithm>
@@ -79,8 +79,8 @@ namespace neuraldeal
         if (m > 0)
           {
             const auto factor =
-              compat::cholesky(kernel.matrix(chosen, chosen) +
-                               noise * torch::eye(m, torch::kFloat64));
+              covariance_factor(kernel.matrix(chosen, chosen) +
+                                noise * torch::eye(m, torch::kFloat64));
             whitened.slice(0, 0, m).copy_(
               solve_lower(factor, kernel.matrix(chosen, candidates)));
             of_reference.slice(0, 0, m).copy_(

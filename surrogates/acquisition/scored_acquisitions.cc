@@ -3,7 +3,7 @@
 
 #include <neuraldeal/surrogates/acquisition/acquisition_tools.h>
 #include <neuraldeal/surrogates/acquisition/gaussian_scores.h>
-#include <neuraldeal/surrogates/compat.h>
+#include <neuraldeal/surrogates/covariance_factor.h>
 #include <neuraldeal/surrogates/covariance_kernel.h>
 #include <neuraldeal/surrogates/triangular_solves.h>
 
@@ -155,7 +155,7 @@ namespace neuraldeal
         if (m > 0)
           {
             const auto factor =
-              compat::cholesky(kernel.matrix(x.chosen, x.chosen) +
+              covariance_factor(kernel.matrix(x.chosen, x.chosen) +
                                noise * torch::eye(m, torch::kFloat64));
             whitened.slice(0, 0, m).copy_(
               solve_lower(factor, kernel.matrix(x.chosen, points)));

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <gtest/gtest.h>
+#include <neuraldeal/surrogates/acquisition/acquisition.h>
 #include <neuraldeal/surrogates/acquisition/error_process.h>
 
 #include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "test_tools.h"
 
@@ -137,5 +141,74 @@ namespace
     const auto at = random_uniform({5, 2}, -1., 1., 10);
     EXPECT_TRUE(
       torch::allclose(plain.level(at), 100. * scaled.level(at), 1e-6));
+  }
+
+
+
+  // Samples with which a covariance is singular up to rounding, and noise that
+  // the search takes to nothing: each has a process with finite numbers, and
+  // methods that choose by it choose.
+  TEST(ErrorProcess, SurvivesSingularCovariances)
+  {
+    const auto few      = random_uniform({16, 2}, -1., 1., 11),
+               all      = random_uniform({96, 2}, -1., 1., 12);
+    const auto repeated = few.repeat({6, 1});
+    const auto one      = torch::ones({96, 1}, torch::kFloat64);
+    struct Case
+    {
+      std::string   name;
+      torch::Tensor x, y;
+    };
+    const std::vector<Case> cases = {
+      {"repeated samples", repeated, smooth(repeated)},
+      {"nearly repeated samples",
+       repeated + 1e-9 * random_normal({96, 2}, 13),
+       smooth(repeated)},
+      {"repeated samples, other values",
+       repeated,
+       smooth(repeated) + 0.1 * random_normal({96, 3}, 14)},
+      {"one place", 0. * all + 0.3, one},
+      {"one value", all, one},
+      {"nothing but zeros", all, 0. * one},
+      {"an affine map", all, all.sum(1, true) - 2.},
+      {"a smooth map without noise", all, smooth(all)}};
+    const auto survives = [&](const Case &c, const std::string &kernel) {
+      SCOPED_TRACE(c.name + ", " + kernel);
+      ErrorProcess::Parameters parameters;
+      parameters.kernel = kernel;
+      std::optional<ErrorProcess> process;
+      ASSERT_NO_THROW(process.emplace(c.x, c.y, torch::Tensor(), parameters));
+      const ErrorProcess &errors = *process;
+      EXPECT_TRUE(errors.left_out_errors().isfinite().all().item<bool>());
+      EXPECT_GT(errors.left_out_variances().min().item<double>(), 0.);
+      EXPECT_TRUE(errors.left_out_variances().isfinite().all().item<bool>());
+      const auto level = errors.level(few);
+      EXPECT_TRUE(level.isfinite().all().item<bool>());
+      EXPECT_GE(level.min().item<double>(), 0.);
+      EXPECT_TRUE(
+        errors.regression().leverage(few).isfinite().all().item<bool>());
+      // Values without noise are learned, however often they come.
+      if (c.name.find("other") == std::string::npos)
+        {
+          EXPECT_LT(distance(errors.regression().predict(c.x), c.y), 1e-3);
+        }
+
+      Candidates candidates;
+      candidates.ids             = {0, 1, 2, 3, 4, 5};
+      candidates.features        = few.slice(0, 0, 6) + 0.05;
+      candidates.scale           = torch::ones({6}, torch::kFloat64);
+      candidates.chosen_features = c.x;
+      candidates.chosen_values   = c.y;
+      for (const std::string type : {"integrated error", "largest uncertainty"})
+        {
+          Acquisition acquisition(type,
+                                  {{"kernel", kernel}, {"noise", 1e-12}},
+                                  1);
+          EXPECT_EQ(acquisition.choose(candidates, 3).size(), 3u);
+        }
+    };
+    for (const std::string kernel : {"Matern 5/2", "squared exponential"})
+      for (const auto &one_of_them : cases)
+        survives(one_of_them, kernel);
   }
 } // namespace
