@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -82,6 +84,19 @@ namespace neuraldeal
   hexadecimal(const std::uint64_t hash)
   {
     return fmt::format("{:016x}", hash);
+  }
+
+
+
+  std::optional<double>
+  finite_number(const std::string &text)
+  {
+    char        *end   = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (text.empty() || end != text.c_str() + text.size() ||
+        !std::isfinite(value))
+      return std::nullopt;
+    return value;
   }
 
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,10 @@ namespace neuraldeal
   /** @p hash as 16 hexadecimal digits. */
   std::string
   hexadecimal(const std::uint64_t hash);
+
+  /** The finite number that @p text is, all of it; nothing where it is none. */
+  std::optional<double>
+  finite_number(const std::string &text);
 
   /**
    * @p text from a file as it can stand in a line or a sentence: '?' in the

@@ -61,6 +61,36 @@ namespace neuraldeal
 
 
   /**
+   * What a method has to be told of candidates that neither their inputs nor a
+   * surrogate tell.
+   */
+  struct AcquisitionNeeds
+  {
+    bool residual = false; ///< Candidates::residual
+
+    /** Candidates::mean, Candidates::deviation and Candidates::threshold. */
+    bool quantity = false;
+
+    /** What the last of these is. */
+    enum class Threshold
+    {
+      given,    ///< a number that the user has to say
+      smallest, ///< the smallest value so far
+      largest   ///< the largest value so far
+    };
+    Threshold threshold = Threshold::given;
+
+    /** Whether the user has to say a threshold. */
+    bool
+    given_threshold() const
+    {
+      return quantity && threshold == Threshold::given;
+    }
+  };
+
+
+
+  /**
    * The random numbers of one round, one for each candidate: a function of
    * seed, round and id, whatever the other candidates are.
    */
@@ -110,6 +140,13 @@ namespace neuraldeal
     choose(const Candidates  &candidates,
            const long         k,
            const RoundRandom &random) const = 0;
+
+    /** What candidates have to come with. */
+    virtual AcquisitionNeeds
+    needs() const
+    {
+      return {};
+    }
   };
 
   using AcquisitionFactory = std::function<
@@ -232,6 +269,13 @@ namespace neuraldeal
      */
     std::vector<long>
     choose(const Candidates &candidates, const long k);
+
+    /** What candidates have to come with. */
+    AcquisitionNeeds
+    needs() const
+    {
+      return function->needs();
+    }
 
     /** The method to take where nothing is said. */
     static std::string

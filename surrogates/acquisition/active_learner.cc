@@ -5,6 +5,7 @@
 #include <neuraldeal/surrogates/acquisition/active_learner.h>
 #include <neuraldeal/surrogates/acquisition/cost_model.h>
 #include <neuraldeal/surrogates/acquisition/feasibility_model.h>
+#include <neuraldeal/surrogates/acquisition/quantity_model.h>
 #include <neuraldeal/surrogates/pod.h>
 #include <neuraldeal/surrogates/training_task.h>
 
@@ -270,6 +271,8 @@ namespace neuraldeal
                                 result.scale,
                                 std::numeric_limits<double>::quiet_NaN() *
                                   torch::ones_like(result.scale));
+    result.mean  = prediction.mean;
+    result.norm  = prediction.norm;
     if (chosen_parameters["features"] == "surrogate")
       result.features = surrogate().features(block);
     return result;
@@ -328,6 +331,44 @@ namespace neuraldeal
 
 
 
+  void
+  ActiveLearner::add_quantity(Candidates          &candidates,
+                              const torch::Tensor &inputs,
+                              const SolvedPoints  &solved) const
+  {
+    using Threshold  = AcquisitionNeeds::Threshold;
+    const auto needs = chooser.needs();
+    if (!needs.quantity || candidates.mean.defined() ||
+        !solved.quantity.defined())
+      return;
+    const auto x =
+      checked_inputs(solved.inputs, long(ranges.size()), "the solved inputs");
+    const auto q = solved.quantity.to(torch::kCPU, torch::kFloat64);
+    if (q.dim() != 1 || q.size(0) != x.size(0))
+      throw InputError("the program",
+                       "the shape of the quantity of interest",
+                       c10::str(q.sizes()),
+                       fmt::format("[{}]", x.size(0)));
+    const auto known = torch::nonzero(q.isfinite()).squeeze(1);
+    if (known.size(0) < 2)
+      throw InputError(source,
+                       "the number of solves with a quantity of interest",
+                       std::to_string(known.size(0)),
+                       "two at least, to learn from");
+    const auto    values = q.index_select(0, known);
+    QuantityModel model;
+    model.fit(scaled(x.index_select(0, known)), values);
+    const auto prediction = model.predict(scaled(inputs));
+    candidates.mean       = prediction.mean;
+    candidates.deviation  = prediction.deviation;
+    if (needs.threshold != Threshold::given)
+      candidates.threshold =
+        (needs.threshold == Threshold::smallest ? values.min() : values.max())
+          .item<double>();
+  }
+
+
+
   ActiveLearner::Choice
   ActiveLearner::choose(Candidates           candidates,
                         const torch::Tensor &given,
@@ -364,15 +405,14 @@ namespace neuraldeal
                           torch::zeros({n}, torch::kBool);
     const auto avoided =
       inputs.index_select(0, torch::nonzero(marked).squeeze(1));
-    if (candidates.scale.defined())
-      {
-        candidates.scale  = candidates.scale.to(torch::kCPU, torch::kFloat64);
-        const auto finite = candidates.scale.isfinite();
-        marked            = marked | finite.logical_not();
-        candidates.scale  = torch::where(finite,
-                                        candidates.scale,
-                                        torch::zeros_like(candidates.scale));
-      }
+    for (auto *const known : {&candidates.scale, &candidates.residual})
+      if (known->defined())
+        {
+          *known            = known->to(torch::kCPU, torch::kFloat64);
+          const auto finite = known->isfinite();
+          marked            = marked | finite.logical_not();
+          *known = torch::where(finite, *known, torch::zeros_like(*known));
+        }
     std::vector<std::int64_t> order(n);
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(),
@@ -429,6 +469,8 @@ namespace neuraldeal
         candidates.feasibility = model.probability(scaled(inputs));
       }
 
+    add_quantity(candidates, inputs, solved);
+
     Choice result;
     result.rows = chooser.choose(candidates, k);
     for (const long row : result.rows)
@@ -445,10 +487,12 @@ namespace neuraldeal
                        const std::vector<std::uint64_t> &ids,
                        const torch::Tensor              &inputs,
                        const Priors                     &prior,
-                       const long                        k)
+                       const long                        k,
+                       const double                      threshold)
   {
     Candidates candidates;
-    candidates.ids = ids;
+    candidates.ids       = ids;
+    candidates.threshold = threshold;
     if (has_surrogate())
       {
         fit(data, space);

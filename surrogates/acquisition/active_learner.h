@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ namespace neuraldeal
     torch::Tensor inputs;    ///< [m, d] float64, failed ones among them
     torch::Tensor succeeded; ///< [m] bool; undefined: all of them
     torch::Tensor costs;     ///< [m], positive, NaN if unknown; or undefined
+
+    /** Of interest, [m]; NaN where unknown, as of what failed; or undefined. */
+    torch::Tensor quantity;
 
     /** Inputs of test points, [h, d], never to be chosen; or undefined. */
     torch::Tensor held_out;
@@ -112,6 +116,9 @@ namespace neuraldeal
       torch::Tensor scale;    ///< [n] relative; NaN for a prior that is not
                               ///< finite, so that there is no prediction
       torch::Tensor features; ///< [n, F], undefined unless from the surrogate
+      torch::Tensor mean;     ///< [n, N] the predictions
+      torch::Tensor norm;     ///< [n] theirs, by which errors are relative
+      torch::Tensor residual; ///< [n] theirs; undefined, for the host to tell
     };
 
     /** @p block should be small: its priors and predictions are whole fields.
@@ -128,14 +135,18 @@ namespace neuraldeal
 
     /**
      * Choose @p k candidates, or all that there are.
-     * @param candidates their ids and whatever is known of them. A scale that
-     * is not finite marks a candidate; so does an input that is that of a
-     * solved point, a test point, a marked candidate or one with a smaller
-     * id. What is undefined is filled in: features, the features and values of
-     * what has been chosen, cost and feasibility where there is a model.
+     * @param candidates their ids and whatever is known of them. A scale or a
+     * residual that is not finite marks a candidate; so does an input that is
+     * that of a solved point, a test point, a marked candidate or one with a
+     * smaller id. What is undefined is filled in: features, the features and
+     * values of what has been chosen, cost and feasibility where there is a
+     * model, and by QuantityModel what the acquisition has to know of the
+     * quantity of interest; the best of its values so far, but no other
+     * threshold.
      * @param inputs of the candidates, [n, d].
-     * @throw InputError for shapes that do not fit, or where the acquisition
-     * lacks what it needs. The state is as before then.
+     * @throw InputError for shapes that do not fit, fewer than two values of a
+     * quantity that is needed, or where the acquisition lacks what it needs.
+     * The state is as before then.
      */
     Choice
     choose(Candidates           candidates,
@@ -150,6 +161,7 @@ namespace neuraldeal
     /**
      * A whole round of one process: fit(), score() in blocks, choose().
      * @param prior undefined for a host without coarse solutions.
+     * @param threshold see Candidates::threshold.
      */
     Choice
     round(const SnapshotSource             &data,
@@ -158,7 +170,8 @@ namespace neuraldeal
           const std::vector<std::uint64_t> &ids,
           const torch::Tensor              &inputs,
           const Priors                     &prior,
-          const long                        k);
+          const long                        k,
+          const double threshold = std::numeric_limits<double>::quiet_NaN());
 
     /** Expected costs of solves by what has been solved, [n]; NaN without a
      * cost model or without costs to learn from. */
@@ -201,6 +214,12 @@ namespace neuraldeal
 
     std::unique_ptr<Surrogate>
     new_surrogate() const;
+
+    /** What solved points tell of the quantity of interest, see choose(). */
+    void
+    add_quantity(Candidates          &candidates,
+                 const torch::Tensor &inputs,
+                 const SolvedPoints  &solved) const;
 
     const std::vector<InputRange> ranges;
     const std::string             source;

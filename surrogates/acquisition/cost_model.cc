@@ -13,13 +13,6 @@ namespace neuraldeal
     /** With fewer costs nothing is said of what they depend on. */
     constexpr long fewest_for_evidence = 3;
 
-
-
-    torch::Tensor
-    as_double(const torch::Tensor &values)
-    {
-      return values.detach().to(torch::kCPU, torch::kFloat64).contiguous();
-    }
   } // namespace
 
 
@@ -49,13 +42,8 @@ namespace neuraldeal
   CostModel::features(const torch::Tensor &inputs,
                       const torch::Tensor &fidelities) const
   {
-    const long n = inputs.dim() == 2 ? inputs.size(0) : 0;
-    if (inputs.dim() != 2 || inputs.size(1) != center.size(0))
-      throw InputError("the program",
-                       "the shape of the cost model's inputs",
-                       c10::str(inputs.sizes()),
-                       fmt::format("[n, {}]", center.size(0)));
-    const auto x = (as_double(inputs) - center) / deviation;
+    const auto x = standardized(inputs);
+    const long n = x.size(0);
     if (levels.empty() && !fidelities.defined())
       return x;
     if (!fidelities.defined() || fidelities.dim() != 1 ||
@@ -110,7 +98,7 @@ namespace neuraldeal
                        "the shape of the costs",
                        c10::str(costs.sizes()),
                        fmt::format("[{}]", n));
-    const auto x = as_double(inputs), cost = as_double(costs);
+    const auto cost = costs.detach().to(torch::kCPU, torch::kFloat64);
     for (long i = 0; i < n; ++i)
       if (const double c = cost[i].item<double>();
           !(c > 0. && std::isfinite(c)))
@@ -129,12 +117,7 @@ namespace neuraldeal
         std::sort(levels.begin(), levels.end());
         levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
       }
-    center    = x.mean(0);
-    deviation = x.std(0, /*unbiased=*/false);
-    // The deviation of equal numbers may be a rounding error.
-    deviation = torch::where(std::get<0>(x.max(0)) > std::get<0>(x.min(0)),
-                             deviation.clamp_min(1e-300),
-                             torch::ones_like(deviation));
+    standardized = StandardizedInputs(inputs, "cost model");
 
     const auto phi = features(inputs, fidelities);
     auto       y   = cost.log();

@@ -4,6 +4,7 @@
 #ifndef neuraldeal_surrogates_acquisition_cost_model_h
 #define neuraldeal_surrogates_acquisition_cost_model_h
 
+#include <neuraldeal/surrogates/acquisition/standardized_inputs.h>
 #include <neuraldeal/surrogates/kernel_regression.h>
 #include <neuraldeal/surrogates/linear_regression.h>
 #include <neuraldeal/surrogates/registry.h>
@@ -80,9 +81,9 @@ namespace neuraldeal
              const torch::Tensor &fidelities) const;
 
     std::string                     regression;
-    std::vector<std::int64_t>       levels;            ///< ascending
-    torch::Tensor                   center, deviation; ///< of inputs, [d]
-    double                          mean = 0.;         ///< of the logarithms
+    std::vector<std::int64_t>       levels; ///< ascending
+    StandardizedInputs              standardized;
+    double                          mean = 0.; ///< of the logarithms
     std::optional<LinearRegression> linear;
     std::optional<KernelRegression> kernel;
   };

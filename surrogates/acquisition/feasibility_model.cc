@@ -135,25 +135,17 @@ namespace neuraldeal
                        c10::str(succeeded.sizes()) + " " +
                          c10::toString(succeeded.scalar_type()),
                        fmt::format("[{}] Bool", n));
-    const auto x      = inputs.detach().to(torch::kCPU, torch::kFloat64);
     const auto label  = succeeded.to(torch::kCPU, torch::kFloat64);
     const auto n_plus = label.sum().item<double>(), n_minus = n - n_plus;
 
     regression.reset();
-    slope     = 0.;
-    offset    = std::log((n_plus + 1.) / (n_minus + 1.));
-    center    = torch::zeros({d}, torch::kFloat64);
-    deviation = torch::ones({d}, torch::kFloat64);
+    slope        = 0.;
+    offset       = std::log((n_plus + 1.) / (n_minus + 1.));
+    standardized = StandardizedInputs(inputs, "feasibility model");
     if (n_plus == 0. || n_minus == 0.)
       return;
 
-    center    = x.mean(0);
-    deviation = x.std(0, /*unbiased=*/false);
-    // The deviation of equal numbers may be a rounding error.
-    deviation = torch::where(std::get<0>(x.max(0)) > std::get<0>(x.min(0)),
-                             deviation.clamp_min(1e-300),
-                             torch::ones_like(deviation));
-    const auto places = (x - center) / deviation;
+    const auto places = standardized(inputs);
     auto       y      = 2. * label - 1.;
     mean              = y.mean().item<double>();
     y                 = (y - mean).unsqueeze(1);
@@ -181,14 +173,7 @@ namespace neuraldeal
   torch::Tensor
   FeasibilityModel::probability(const torch::Tensor &inputs) const
   {
-    TORCH_CHECK(center.defined(), "The feasibility model has learned nothing.");
-    if (inputs.dim() != 2 || inputs.size(1) != center.size(0))
-      throw InputError("the program",
-                       "the shape of the feasibility model's inputs",
-                       c10::str(inputs.sizes()),
-                       fmt::format("[n, {}]", center.size(0)));
-    const auto x =
-      (inputs.detach().to(torch::kCPU, torch::kFloat64) - center) / deviation;
+    const auto x = standardized(inputs);
     const auto f = regression ? mean + regression->predict(x).squeeze(1) :
                                 torch::zeros({x.size(0)}, torch::kFloat64);
     return torch::sigmoid(slope * f + offset);

@@ -4,6 +4,7 @@
 #ifndef neuraldeal_surrogates_acquisition_feasibility_model_h
 #define neuraldeal_surrogates_acquisition_feasibility_model_h
 
+#include <neuraldeal/surrogates/acquisition/standardized_inputs.h>
 #include <neuraldeal/surrogates/kernel_regression.h>
 #include <neuraldeal/surrogates/registry.h>
 
@@ -59,8 +60,8 @@ namespace neuraldeal
 
   private:
     std::string                     kernel;
-    torch::Tensor                   center, deviation; ///< of inputs, [d]
-    double                          mean = 0.;         ///< of ±1
+    StandardizedInputs              standardized;
+    double                          mean = 0.;  ///< of ±1
     std::optional<KernelRegression> regression; ///< unless all are the same
     double                          slope = 0., offset = 0.; ///< a, b
   };

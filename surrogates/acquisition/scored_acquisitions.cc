@@ -30,8 +30,44 @@ namespace neuraldeal
       std::vector<ParameterDescription> parameters;
       std::function<Score(const nlohmann::json &parameters,
                           const std::string    &source)>
-        make;
+                                                                        make;
+      std::function<AcquisitionNeeds(const nlohmann::json &parameters)> needs;
     };
+
+
+
+    AcquisitionNeeds
+    needs_nothing(const nlohmann::json &)
+    {
+      return {};
+    }
+
+    AcquisitionNeeds
+    needs_residual(const nlohmann::json &)
+    {
+      AcquisitionNeeds result;
+      result.residual = true;
+      return result;
+    }
+
+    AcquisitionNeeds
+    needs_threshold(const nlohmann::json &)
+    {
+      AcquisitionNeeds result;
+      result.quantity = true;
+      return result;
+    }
+
+    AcquisitionNeeds
+    needs_best(const nlohmann::json &parameters)
+    {
+      AcquisitionNeeds result;
+      result.quantity  = true;
+      result.threshold = parameters["goal"] == "minimize" ?
+                           AcquisitionNeeds::Threshold::smallest :
+                           AcquisitionNeeds::Threshold::largest;
+      return result;
+    }
 
 
 
@@ -62,7 +98,8 @@ namespace neuraldeal
              return (needed(c.scale, "scale", "largest uncertainty") * factor)
                .log();
            };
-         }},
+         },
+         needs_nothing},
         {"residual",
          "The candidates with the largest scores that the host hands in, such "
          "as dual norms of the residual.",
@@ -71,7 +108,8 @@ namespace neuraldeal
            return [](const Candidates &c, const torch::Tensor &factor) {
              return (needed(c.residual, "residual", "residual") * factor).log();
            };
-         }},
+         },
+         needs_residual},
         {"U function",
          "The candidates that are most likely on the wrong side of a threshold "
          "(AK-MCS).",
@@ -84,7 +122,8 @@ namespace neuraldeal
                needed(c.deviation, "deviation", type) * factor,
                needed_threshold(c, type));
            };
-         }},
+         },
+         needs_threshold},
         {"expected feasibility",
          "The candidates that may be closest to a threshold (EGRA).",
          {{"half width",
@@ -102,7 +141,8 @@ namespace neuraldeal
                needed_threshold(c, type),
                width);
            };
-         }},
+         },
+         needs_threshold},
         {"expected improvement",
          "The candidates that are expected to improve most on the best value "
          "so far.",
@@ -121,7 +161,8 @@ namespace neuraldeal
                  needed(c.deviation, "deviation", type) * factor,
                  sign * needed_threshold(c, type));
              };
-         }}};
+         },
+         needs_best}};
       return all;
     }
 
@@ -156,7 +197,7 @@ namespace neuraldeal
           {
             const auto factor =
               covariance_factor(kernel.matrix(x.chosen, x.chosen) +
-                               noise * torch::eye(m, torch::kFloat64));
+                                noise * torch::eye(m, torch::kFloat64));
             whitened.slice(0, 0, m).copy_(
               solve_lower(factor, kernel.matrix(x.chosen, points)));
             variance = variance - whitened.slice(0, 0, m).square().sum(0);
@@ -202,12 +243,12 @@ namespace neuraldeal
     class ScoredAcquisition : public AcquisitionFunction
     {
     public:
-      ScoredAcquisition(const std::string    &type,
-                        const Score          &score,
-                        const nlohmann::json &parameters,
-                        const std::string    &source)
-        : type(type)
-        , score(score)
+      ScoredAcquisition(const ScoreDescription &description,
+                        const nlohmann::json   &parameters,
+                        const std::string      &source)
+        : type(description.type)
+        , score(description.make(parameters, source))
+        , needed_too(description.needs(parameters))
         , parameters(parameters)
         , batch(parameters["batch"])
       {
@@ -266,6 +307,12 @@ namespace neuraldeal
         return result;
       }
 
+      AcquisitionNeeds
+      needs() const override
+      {
+        return needed_too;
+      }
+
     private:
       /** What needs something, for a sentence. */
       std::string
@@ -311,10 +358,11 @@ namespace neuraldeal
         return result;
       }
 
-      const std::string    type;
-      const Score          score;
-      const nlohmann::json parameters;
-      const std::string    batch;
+      const std::string      type;
+      const Score            score;
+      const AcquisitionNeeds needed_too;
+      const nlohmann::json   parameters;
+      const std::string      batch;
     };
 
 
@@ -331,11 +379,14 @@ namespace neuraldeal
           {
             names.push_back(description.type);
             if (description.type == wanted)
-              score = description.make(
-                complete_parameters(description.parameters,
-                                    parameters["score parameters"],
-                                    source),
-                source);
+              {
+                const auto complete =
+                  complete_parameters(description.parameters,
+                                      parameters["score parameters"],
+                                      source);
+                score      = description.make(complete, source);
+                needed_too = description.needs(complete);
+              }
           }
         check_choice(source, "score", wanted, names);
       }
@@ -371,9 +422,16 @@ namespace neuraldeal
         return result;
       }
 
+      AcquisitionNeeds
+      needs() const override
+      {
+        return needed_too;
+      }
+
     private:
       const nlohmann::json parameters;
       Score                score;
+      AcquisitionNeeds     needed_too;
     };
 
 
@@ -476,11 +534,9 @@ namespace neuraldeal
         joined(description.parameters, common),
         [&description](const nlohmann::json &parameters,
                        const std::string    &source) {
-          return std::make_unique<ScoredAcquisition>(
-            description.type,
-            description.make(parameters, source),
-            parameters,
-            source);
+          return std::make_unique<ScoredAcquisition>(description,
+                                                     parameters,
+                                                     source);
         });
   }
 } // namespace neuraldeal

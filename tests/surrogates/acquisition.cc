@@ -1024,4 +1024,56 @@ namespace
       }
     EXPECT_EQ(Acquisition::from_state(good, "a.json").state(), good);
   }
+
+
+
+  TEST(Acquisition, SaysWhatItNeeds)
+  {
+    using Threshold = AcquisitionNeeds::Threshold;
+    struct Case
+    {
+      std::string type;
+      bool        residual, quantity;
+      Threshold   threshold;
+    };
+    const auto same = [](const AcquisitionNeeds &needs, const Case &expected) {
+      return needs.residual == expected.residual &&
+             needs.quantity == expected.quantity &&
+             needs.threshold == expected.threshold;
+    };
+    const std::vector<Case> scored = {
+      {"largest uncertainty", false, false, Threshold::given},
+      {"residual", true, false, Threshold::given},
+      {"U function", false, true, Threshold::given},
+      {"expected feasibility", false, true, Threshold::given},
+      {"expected improvement", false, true, Threshold::smallest}};
+    for (const auto &expected : scored)
+      {
+        EXPECT_TRUE(
+          same(Acquisition(expected.type, nlohmann::json::object(), 1).needs(),
+               expected))
+          << expected.type;
+        const Acquisition sampled("power sampling",
+                                  {{"score", expected.type}},
+                                  1);
+        EXPECT_TRUE(same(sampled.needs(), expected)) << expected.type;
+        EXPECT_EQ(sampled.needs().given_threshold(),
+                  expected.quantity && expected.threshold == Threshold::given);
+      }
+    EXPECT_EQ(Acquisition("expected improvement", {{"goal", "maximize"}}, 1)
+                .needs()
+                .threshold,
+              Threshold::largest);
+    EXPECT_EQ(Acquisition("power sampling",
+                          {{"score", "expected improvement"},
+                           {"score parameters", {{"goal", "maximize"}}}},
+                          1)
+                .needs()
+                .threshold,
+              Threshold::largest);
+    for (const std::string type :
+         {"random", "core set", "largest cluster", "integrated error"})
+      EXPECT_TRUE(same(Acquisition(type, nlohmann::json::object(), 1).needs(),
+                       {type, false, false, Threshold::given}));
+  }
 } // namespace

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 #include <neuraldeal/surrogates/acquisition/active_learner.h>
+#include <neuraldeal/surrogates/acquisition/feasibility_model.h>
+#include <neuraldeal/surrogates/acquisition/quantity_model.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -384,6 +387,164 @@ namespace
           n_chosen += (inputs[row].item<double>() < 0.2);
         EXPECT_EQ(n_chosen, model ? n_feasible : 2 * n_feasible - 16);
       }
+  }
+
+
+
+  // The quantity is (x − 0.3)², which has been computed at nine inputs: the
+  // choices are those of a host that fills in mean and deviation itself, near
+  // what is looked for. What has failed has no quantity.
+  TEST(ActiveLearner, QuantitiesAreLearned)
+  {
+    const auto f = [](const torch::Tensor &x) {
+      return (x - 0.3).square().squeeze(1);
+    };
+    SolvedPoints solved;
+    solved.inputs   = torch::linspace(-1., 1., 9, torch::kFloat64).unsqueeze(1);
+    solved.quantity = f(solved.inputs);
+    solved.succeeded       = torch::ones({9}, torch::kBool);
+    solved.succeeded[4]    = false;
+    solved.quantity[4]     = nan_value;
+    const auto   inputs    = random_uniform({60, 1}, -1., 1., 31);
+    const auto   rest      = torch::tensor({0, 1, 2, 3, 5, 6, 7, 8});
+    const auto   known     = solved.inputs.index_select(0, rest);
+    const double threshold = 0.6;
+
+    QuantityModel model;
+    model.fit(known, f(known));
+    Candidates filled;
+    filled.ids       = counted(60);
+    filled.features  = inputs;
+    filled.mean      = model.predict(inputs).mean;
+    filled.deviation = model.predict(inputs).deviation;
+
+    struct Case
+    {
+      std::string    acquisition;
+      nlohmann::json parameters;
+      double         threshold; ///< of the candidates that are filled in
+      double         near;      ///< x of what is looked for
+    };
+    const double limit     = 0.3 - std::sqrt(threshold);
+    const auto   with_best = [](const std::string &goal) {
+      return nlohmann::json{{"batch", "top"}, {"goal", goal}};
+    };
+    const std::vector<Case> cases = {
+      {"U function", {{"batch", "top"}}, threshold, limit},
+      {"expected feasibility", {{"batch", "top"}}, threshold, limit},
+      {"expected improvement",
+       with_best("minimize"),
+       f(known).min().item<double>(),
+       0.3},
+      {"expected improvement",
+       with_best("maximize"),
+       f(known).max().item<double>(),
+       -1.},
+      {"power sampling",
+       {{"score", "U function"}, {"power", 1e6}},
+       threshold,
+       limit}};
+    for (const auto &[acquisition, parameters, best, near] : cases)
+      {
+        SCOPED_TRACE(acquisition + " " + parameters.dump());
+        auto settings                      = without_surrogate(acquisition);
+        settings["acquisition parameters"] = parameters;
+        ActiveLearner learner(one_input, settings, 1);
+        Candidates    candidates;
+        candidates.ids       = counted(60);
+        candidates.threshold = threshold;
+        const auto choice    = learner.choose(candidates, inputs, solved, 4);
+
+        Acquisition itself(acquisition, parameters, 1);
+        filled.threshold = best;
+        EXPECT_EQ(choice.rows, itself.choose(filled, 4));
+        EXPECT_EQ(learner.state()["acquisition"], itself.state());
+        EXPECT_NEAR(inputs[choice.rows[0]].item<double>(), near, 0.1);
+      }
+
+    // The failed one is no candidate that it would learn from either.
+    auto          settings = without_surrogate("U function");
+    ActiveLearner learner(one_input, settings, 1);
+    Candidates    candidates;
+    candidates.ids = counted(60);
+    expect_sentence(message_of<InputError>(
+                      [&] { learner.choose(candidates, inputs, solved, 1); }),
+                    {"threshold", "nan", "'U function'"});
+    candidates.threshold = threshold;
+    auto none            = solved;
+    none.quantity        = torch::Tensor();
+    expect_sentence(message_of<InputError>(
+                      [&] { learner.choose(candidates, inputs, none, 1); }),
+                    {"missing", "'U function'"});
+    none.quantity    = torch::full({9}, nan_value, torch::kFloat64);
+    none.quantity[2] = 1.;
+    expect_sentence(message_of<InputError>(
+                      [&] { learner.choose(candidates, inputs, none, 1); }),
+                    {"quantity of interest", "'1'", "two at least"});
+    none.quantity = torch::ones({3}, torch::kFloat64);
+    expect_sentence(message_of<InputError>(
+                      [&] { learner.choose(candidates, inputs, none, 1); }),
+                    {"quantity of interest", "[3]", "[9]"});
+    EXPECT_EQ(learner.acquisition().n_rounds(), 0u);
+  }
+
+
+
+  // The probability of success is a factor of scores, as for all methods.
+  TEST(ActiveLearner, QuantitiesOfWhatCanBeSolved)
+  {
+    SolvedPoints solved;
+    solved.inputs = torch::linspace(-1., 1., 41, torch::kFloat64).unsqueeze(1);
+    solved.succeeded        = (solved.inputs < 0.2).squeeze(1);
+    solved.quantity         = torch::where(solved.succeeded,
+                                   solved.inputs.squeeze(1).square(),
+                                   torch::full({41}, nan_value));
+    const auto       inputs = column({-0.77, 0.12, 0.74});
+    FeasibilityModel succeeds;
+    succeeds.fit(solved.inputs, solved.succeeded);
+    const auto logarithm               = succeeds.probability(inputs).log();
+    auto       settings                = without_surrogate("U function");
+    settings["acquisition parameters"] = {{"batch", "top"}};
+    std::map<std::uint64_t, double> scores[2];
+    for (const bool model : {false, true})
+      {
+        settings["feasibility model"] = model;
+        ActiveLearner learner(one_input, settings, 1);
+        Candidates    candidates;
+        candidates.ids       = counted(3);
+        candidates.threshold = 0.5;
+        const auto choice    = learner.choose(candidates, inputs, solved, 3);
+        // Where nothing has been solved nothing is known of the quantity.
+        EXPECT_EQ(choice.rows[0], 2);
+        for (const auto &decision : learner.acquisition().decisions())
+          scores[model][decision.id] = decision.score;
+      }
+    for (long i = 0; i < 3; ++i)
+      EXPECT_NEAR(scores[true][i] - scores[false][i],
+                  logarithm[i].item<double>(),
+                  1e-9 * std::abs(scores[false][i]));
+    EXPECT_LT(logarithm[2].item<double>(), -1.);
+  }
+
+
+
+  // Residuals are the host's to compute; where there is none, nothing is
+  // chosen.
+  TEST(ActiveLearner, ResidualsChoose)
+  {
+    const auto inputs                  = column({-0.8, -0.4, 0., 0.4, 0.8});
+    auto       settings                = without_surrogate("residual");
+    settings["acquisition parameters"] = {{"batch", "top"}};
+    ActiveLearner learner(one_input, settings, 1);
+    EXPECT_TRUE(learner.acquisition().needs().residual);
+    Candidates candidates;
+    candidates.ids = counted(5);
+    candidates.residual =
+      torch::tensor({0.1, nan_value, 0.3, 0.2, 1. / 0.}, torch::kFloat64);
+    SolvedPoints solved;
+    solved.inputs = column({0.9});
+    EXPECT_EQ(learner.choose(candidates, inputs, solved, 5).rows,
+              (std::vector<long>{2, 3, 0}));
   }
 
 

@@ -73,6 +73,17 @@ namespace
 
 
 
+  TEST(FileTools, FiniteNumbers)
+  {
+    EXPECT_EQ(finite_number("-2.5e-3"), -2.5e-3);
+    EXPECT_EQ(finite_number("+7"), 7.);
+    for (const std::string text :
+         {"", "a", "1,5", "1 2", "1.5x", "nan", "-inf", "1e999"})
+      EXPECT_FALSE(finite_number(text)) << text;
+  }
+
+
+
   TEST(FileTools, PublishSaysWhatIsWrong)
   {
     const TemporaryFolder folder;
