@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/coupling/active_campaign.h>
+#include <neuraldeal/coupling/residual_norm.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
 #include <neuraldeal/surrogates/progress.h>
@@ -52,6 +53,15 @@ namespace neuraldeal
         std::copy(points[i].begin(),
                   points[i].end(),
                   result.data_ptr<double>() + long(i) * d);
+      return result;
+    }
+
+    /** The input in a row of [n, d]. */
+    Input
+    row_of(const torch::Tensor &rows, const long row)
+    {
+      const auto *data = rows.data_ptr<double>() + row * rows.size(1);
+      Input       result(data, data + rows.size(1));
       return result;
     }
 
@@ -145,20 +155,52 @@ namespace neuraldeal
     auto costs = model.statistic_names;
     costs.insert(costs.begin(), {"seconds", "iterations"});
     check_choice(data.source, "cost", data.cost, costs);
-    const unsigned int group_size =
-      Utilities::MPI::n_mpi_processes(groups.group());
-    if (group_size > 1 && learner.has_surrogate() &&
-        !make_surrogate(learner.settings()["surrogate"],
-                        inputs.ranges(),
-                        learner.settings()["surrogate parameters"],
-                        data.source)
-           ->supports_slices())
+    if (learner.has_surrogate())
+      check_group_size(
+        groups,
+        learner.settings()["surrogate"],
+        make_surrogate(learner.settings()["surrogate"],
+                       inputs.ranges(),
+                       learner.settings()["surrogate parameters"],
+                       data.source)
+          ->supports_slices(),
+        data.source);
+    needs = learner.acquisition().needs();
+    check_needs(learner);
+  }
+
+
+
+  template <typename VectorType>
+  void
+  ActiveCampaign<VectorType>::check_needs(const ActiveLearner &learner) const
+  {
+    const std::string acquisition = learner.settings()["acquisition"];
+    if (needs.residual &&
+        !ResidualNorm<VectorType>(model, layout, groups).is_available())
       throw InputError(data.source,
-                       "Group size",
-                       std::to_string(group_size),
-                       "1 for the surrogate '" +
-                         learner.settings()["surrogate"].get<std::string>() +
-                         "', which needs whole fields");
+                       "acquisition",
+                       acquisition,
+                       "one without residuals, as the program hands over no "
+                       "residual and riesz_solve");
+    if (needs.residual && !learner.has_surrogate())
+      throw InputError(data.source,
+                       "surrogate",
+                       "none",
+                       "one of the registered surrogates, whose predictions "
+                       "have the residuals that '" +
+                         acquisition + "' needs");
+    if (needs.quantity && !model.quantity_of_interest)
+      throw InputError(data.source,
+                       "acquisition",
+                       acquisition,
+                       "one without a quantity of interest, as the program "
+                       "hands over no quantity_of_interest");
+    if (needs.given_threshold() && !std::isfinite(data.threshold))
+      throw InputError(data.source,
+                       "threshold",
+                       fmt::format("{}", data.threshold),
+                       "a finite number, which '" + acquisition + "' needs");
   }
 
 
@@ -171,12 +213,15 @@ namespace neuraldeal
     if (data.candidates == "table")
       for (const auto &row : data.table)
         table_hash = fnv1a(row.data(), row.size() * sizeof(double), table_hash);
-    return {{"design", data.design},
-            {"initial solves", data.n_initial},
-            {"candidates", data.candidates},
-            {"table", hexadecimal(table_hash)},
-            {"cost", data.cost},
-            {"distribution", hexadecimal(inputs.hash())}};
+    nlohmann::json result = {{"design", data.design},
+                             {"initial solves", data.n_initial},
+                             {"candidates", data.candidates},
+                             {"table", hexadecimal(table_hash)},
+                             {"cost", data.cost},
+                             {"distribution", hexadecimal(inputs.hash())}};
+    if (needs.given_threshold())
+      result["threshold"] = data.threshold;
+    return result;
   }
 
 
@@ -214,7 +259,7 @@ namespace neuraldeal
   std::string
   ActiveCampaign<VectorType>::held_out_name() const
   {
-    return fmt::format("held out, seed {}", data.seed);
+    return InputDistribution::held_out_name(data.seed);
   }
 
 
@@ -434,18 +479,14 @@ namespace neuraldeal
     groups.distribute(ids.size(), [&](const unsigned int i) {
       const SnapshotReader one(store, {ids[i]});
       const auto           snapshot = one.read(0, 1);
-      const auto           slice    = [&](const torch::Tensor &fields) {
-        return fields.slice(1,
-                            layout.first_value(),
-                            layout.first_value() + layout.n_local_values());
-      };
-      VectorType difference, solution;
+      VectorType           difference, solution;
       model.reinit_vector(difference);
       model.reinit_vector(solution);
-      const auto truth = slice(snapshot.solution);
-      const auto mean  = state.learner.surrogate()
-                          .predict({snapshot.parameters, slice(snapshot.prior)})
-                          .mean;
+      const auto truth = layout.local_part(snapshot.solution);
+      const auto mean =
+        state.learner.surrogate()
+          .predict({snapshot.parameters, layout.local_part(snapshot.prior)})
+          .mean;
       layout.from_tensor((mean - truth)[0], difference);
       layout.from_tensor(truth[0], solution);
       const double error = layout.norm(difference) / layout.norm(solution);
@@ -454,6 +495,43 @@ namespace neuraldeal
     });
     mpi_communicator(groups.world).sum(errors);
     return errors;
+  }
+
+
+
+  template <typename VectorType>
+  torch::Tensor
+  ActiveCampaign<VectorType>::quantities(const SnapshotReader &store,
+                                         State                &state) const
+  {
+    const long first = store.first_id(campaign_name()),
+               known = long(state.quantities.size()),
+               n     = long(state.points.size());
+    std::vector<long> ids;
+    for (const long id : store.ids())
+      if (id >= first + known && id < first + n)
+        ids.push_back(id);
+    auto values = torch::zeros({long(ids.size())}, torch::kFloat64);
+    groups.distribute(ids.size(), [&](const unsigned int i) {
+      const auto snapshot = SnapshotReader(store, {ids[i]}).read(0, 1);
+      VectorType solution;
+      model.reinit_vector(solution);
+      layout.from_tensor(layout.local_part(snapshot.solution)[0], solution);
+      // Where it fails the sample is as good as none.
+      double     value   = nan_value;
+      const auto failure = groups.try_on_group([&]() {
+        value =
+          model.quantity_of_interest(state.points[ids[i] - first], solution);
+      });
+      if (groups.is_group_root())
+        values[i] = failure.empty() ? value : nan_value;
+    });
+    mpi_communicator(groups.world).sum(values);
+
+    state.quantities.resize(n, nan_value);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      state.quantities[ids[i] - first] = values[i].template item<double>();
+    return torch::tensor(state.quantities, torch::kFloat64);
   }
 
 
@@ -486,6 +564,31 @@ namespace neuraldeal
 
 
   template <typename VectorType>
+  torch::Tensor
+  ActiveCampaign<VectorType>::residuals(
+    const torch::Tensor         &all,
+    const std::vector<long>     &rows,
+    const long                   begin,
+    const long                   end,
+    const ActiveLearner::Scores &scores) const
+  {
+    const ResidualNorm<VectorType> residual_norm(model, layout, groups);
+    auto result = torch::full({end - begin}, nan_value, torch::kFloat64);
+    for (long i = 0; i < end - begin; ++i)
+      if (std::isfinite(scores.scale[i].template item<double>()))
+        {
+          VectorType prediction;
+          model.reinit_vector(prediction);
+          layout.from_tensor(scores.mean[i], prediction);
+          result[i] = residual_norm(row_of(all, rows[begin + i]), prediction) /
+                      scores.norm[i].template item<double>();
+        }
+    return result;
+  }
+
+
+
+  template <typename VectorType>
   ActiveLearner::Scores
   ActiveCampaign<VectorType>::score(const torch::Tensor     &all,
                                     const std::vector<long> &rows,
@@ -495,7 +598,8 @@ namespace neuraldeal
     const long size = ActiveLearner::block_size;
 
     // Blocks are the same for all numbers of groups, and so are their scores.
-    auto          scale = torch::zeros({n_rows}, torch::kFloat64);
+    auto          scale    = torch::zeros({n_rows}, torch::kFloat64);
+    auto          residual = torch::zeros({n_rows}, torch::kFloat64);
     torch::Tensor features;
     groups.distribute((n_rows + size - 1) / size, [&](const unsigned int b) {
       const long begin = b * size, end = std::min(begin + size, n_rows);
@@ -511,8 +615,7 @@ namespace neuraldeal
       if (model.coarse_solve)
         for (long i = begin; i < end; ++i)
           {
-            const auto *data = all.data_ptr<double>() + rows[i] * all.size(1);
-            const Input input(data, data + all.size(1));
+            const Input input = row_of(all, rows[i]);
             VectorType  solution;
             model.reinit_vector(solution);
             // Where it fails the full solve is not even tried.
@@ -528,14 +631,18 @@ namespace neuraldeal
             if (!failure.empty())
               block.prior[i - begin].fill_(1.);
           }
-      const auto scores = state.learner.score(block);
+      auto scores = state.learner.score(block);
+      for (long i = begin; i < end; ++i)
+        if (!has_prior[i - begin])
+          scores.scale[i - begin] = nan_value;
+      const auto norms = needs.residual ?
+                           residuals(all, rows, begin, end, scores) :
+                           torch::Tensor();
       if (!groups.is_group_root())
         return;
-      for (long i = begin; i < end; ++i)
-        if (has_prior[i - begin])
-          scale[i] = scores.scale[i - begin];
-        else
-          scale[i] = nan_value;
+      scale.slice(0, begin, end).copy_(scores.scale);
+      if (norms.defined())
+        residual.slice(0, begin, end).copy_(norms);
       if (scores.features.defined())
         {
           if (!features.defined())
@@ -546,6 +653,7 @@ namespace neuraldeal
     });
     const auto everybody = mpi_communicator(groups.world);
     everybody.sum(scale);
+    everybody.sum(residual);
     const long width =
       Utilities::MPI::max(features.defined() ? long(features.size(1)) : 0l,
                           groups.world);
@@ -557,6 +665,11 @@ namespace neuraldeal
     ActiveLearner::Scores result;
     result.scale = torch::full({n}, nan_value, torch::kFloat64);
     result.scale.index_copy_(0, index, scale);
+    if (needs.residual)
+      {
+        result.residual = torch::full({n}, nan_value, torch::kFloat64);
+        result.residual.index_copy_(0, index, residual);
+      }
     if (width > 0)
       {
         if (!features.defined())
@@ -576,6 +689,7 @@ namespace neuraldeal
   {
     State state{
       ActiveLearner(inputs.ranges(), data.learner, data.seed, data.source),
+      {},
       {},
       {},
       {}};
@@ -619,7 +733,7 @@ namespace neuraldeal
                                  state.expected,
                                  problem);
         const SnapshotReader store(data.campaign.folder, problem);
-        const auto           points = solved(store, state);
+        auto                 points = solved(store, state);
         const unsigned int   n      = state.points.size();
         result.first_id             = store.first_id(campaign_name());
         result.first_held_out_id    = store.first_id(held_out_name());
@@ -677,7 +791,10 @@ namespace neuraldeal
                         ids);
         const auto rows_of_all = as_rows(candidates, inputs.size());
         Candidates known;
-        known.ids = ids;
+        known.ids       = ids;
+        known.threshold = data.threshold;
+        if (needs.quantity)
+          points.quantity = quantities(store, state);
         if (state.learner.has_surrogate())
           {
             if (!fitted)
@@ -692,6 +809,7 @@ namespace neuraldeal
             const auto scores = score(rows_of_all, rows, state);
             known.scale       = scores.scale;
             known.features    = scores.features;
+            known.residual    = scores.residual;
           }
         groups.on_root([&]() {
           // What a round is expected to cost has to fit into the budget.

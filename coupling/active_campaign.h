@@ -32,6 +32,11 @@ namespace neuraldeal
    * points that it would have had. Those of a larger budget begin with those
    * of a smaller one, where no round was cut short.
    *
+   * Where the acquisition chooses by residuals, ResidualNorm says how wrong
+   * the prediction of each candidate is, relative to its norm as all errors
+   * are. Where it chooses by a quantity of interest, that of each solution is
+   * computed from the store, once in a run, and QuantityModel learns it.
+   *
    * With groups of one rank points and snapshots are the same bit for bit on
    * any number of ranks, unless they depend on measured seconds: see
    * AdditionalData::cost.
@@ -79,6 +84,12 @@ namespace neuraldeal
        * so that another run may choose otherwise where they count.
        */
       std::string cost = "seconds";
+
+      /**
+       * What acquisitions such as "U function" compare the quantity of
+       * interest with, in its units; the others do not ask.
+       */
+      double threshold = std::numeric_limits<double>::quiet_NaN();
 
       /** Full solves to measure the error on; not part of the budget. */
       unsigned int n_held_out = 0;
@@ -159,6 +170,9 @@ namespace neuraldeal
       std::vector<Input>  points;
       std::vector<double> expected; ///< costs of the points, NaN if unknown
       std::vector<Round>  rounds;   ///< that have been measured
+
+      /** Quantities of interest of the first points; not in the file. */
+      std::vector<double> quantities;
     };
 
     /** What the first rank has, on all of them; and in the file, if any. */
@@ -196,6 +210,13 @@ namespace neuraldeal
     SolvedPoints
     solved(const SnapshotReader &store, const State &state) const;
 
+    /**
+     * The quantity of interest of each point, [n], not a number where there is
+     * none, by all groups; what is not known yet is computed.
+     */
+    torch::Tensor
+    quantities(const SnapshotReader &store, State &state) const;
+
     /** Fit, and hand out the slices. */
     void
     fit(const SnapshotReader &store, State &state) const;
@@ -210,11 +231,31 @@ namespace neuraldeal
           const std::vector<long> &rows,
           const State             &state) const;
 
+    /**
+     * Whether the host can tell what the acquisition of @p learner needs.
+     * @throw InputError
+     */
+    void
+    check_needs(const ActiveLearner &learner) const;
+
+    /**
+     * Residuals of the predictions @p scores of the candidates @p begin, …,
+     * @p end − 1 of @p rows, over the predictions' norms, [end − begin]; not a
+     * number where there is none. Collective over the group.
+     */
+    torch::Tensor
+    residuals(const torch::Tensor         &all,
+              const std::vector<long>     &rows,
+              const long                   begin,
+              const long                   end,
+              const ActiveLearner::Scores &scores) const;
+
     const FullOrderModel<VectorType> &model;
     const FieldLayout                &layout;
     const InputDistribution          &inputs;
     const ProcessGroups              &groups;
     const AdditionalData              data;
+    AcquisitionNeeds                  needs;
   };
 } // namespace neuraldeal
 

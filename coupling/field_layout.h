@@ -90,6 +90,13 @@ namespace neuraldeal
       return first;
     }
 
+    /** This rank's part of whole fields, […, n_values()]. */
+    torch::Tensor
+    local_part(const torch::Tensor &fields) const
+    {
+      return fields.slice(-1, first, first + n_local_values());
+    }
+
     /** This rank's values in canonical order, [n_local_values()]. */
     template <typename VectorType>
     torch::Tensor

@@ -48,12 +48,20 @@ namespace neuraldeal
 
     /**
      * Optional, with riesz_solve(): the residual of @p candidate. Enables
-     * verification.
+     * verification, and active learning by residuals (see ResidualNorm).
      */
     std::function<void(const Input      &input,
                        const VectorType &candidate,
                        VectorType       &residual)>
       residual;
+
+    /**
+     * Optional: the number that a solution is wanted for, such as a mean, a
+     * flux or a largest value; the same on all ranks of the group. Active
+     * learning near a threshold or towards the best value learns it.
+     */
+    std::function<double(const Input &input, const VectorType &solution)>
+      quantity_of_interest;
 
     /**
      * Optional, both or none: what the host tells of each solve beside its

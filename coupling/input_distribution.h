@@ -91,6 +91,13 @@ namespace neuraldeal
                   (std::uint64_t(1) << 61) + number);
     }
 
+    /** The campaign of a store that they are, by name. */
+    static std::string
+    held_out_name(const std::uint64_t seed)
+    {
+      return "held out, seed " + std::to_string(seed);
+    }
+
     /**
      * Point @p index of a Latin hypercube design with @p n points (McKay,
      * Beckman and Conover, Technometrics 21, 1979): every entry's range is

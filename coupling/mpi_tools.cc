@@ -411,6 +411,24 @@ namespace neuraldeal
 
 
 
+  void
+  check_group_size(const ProcessGroups &groups,
+                   const std::string   &surrogate,
+                   const bool           supports_slices,
+                   const std::string   &source)
+  {
+    const unsigned int size =
+      dealii::Utilities::MPI::n_mpi_processes(groups.group());
+    if (size > 1 && !supports_slices)
+      throw InputError(source,
+                       "Group size",
+                       std::to_string(size),
+                       "1 for the surrogate '" + surrogate +
+                         "', which needs whole fields");
+  }
+
+
+
   std::string
   first_message(const std::string &message, const MPI_Comm communicator)
   {

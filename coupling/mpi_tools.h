@@ -145,6 +145,19 @@ namespace neuraldeal
   };
 
   /**
+   * Groups of several ranks have slices of the fields.
+   * @param surrogate what is to work in @p groups, by name.
+   * @param supports_slices see Surrogate::supports_slices().
+   * @throw InputError where these do not go together; @p source is where the
+   * two are from.
+   */
+  void
+  check_group_size(const ProcessGroups &groups,
+                   const std::string   &surrogate,
+                   const bool           supports_slices,
+                   const std::string   &source);
+
+  /**
    * The string of the lowest rank that has one that is not empty.
    */
   std::string

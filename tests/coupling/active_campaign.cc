@@ -10,9 +10,11 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <set>
 #include <stdexcept>
+#include <utility>
 
 #include "poisson_host.h"
 #include "test_tools.h"
@@ -36,7 +38,10 @@ namespace
     {}
   };
 
-  /** The host in groups of ranks, and a small loop on it. */
+  /**
+   * The host in groups of ranks, with residuals and a quantity of interest, the
+   * norm of the solution; and a small loop on it.
+   */
   struct Loop
   {
     ProcessGroups                 groups;
@@ -54,7 +59,7 @@ namespace
       : groups(world, group_size, "test.prm")
       , host(groups.group())
       , inputs(host.inputs())
-      , model(host.model())
+      , model(host.model(/*can_verify=*/true))
     {
       Progress::set_quiet(true);
       model.reinit_vector = [this](VectorType &x) {
@@ -63,6 +68,10 @@ namespace
           throw Killed();
         host.fine.reinit(x);
       };
+      model.quantity_of_interest = [this](const Input &, const VectorType &x) {
+        return host.layout.norm(x);
+      };
+      data.threshold             = 0.05;
       data.campaign.folder       = folder;
       data.campaign.batch_size   = 2;
       data.campaign.max_failures = 0.9;
@@ -139,6 +148,8 @@ namespace
     for (const std::string acquisition : {"integrated error",
                                           "largest uncertainty",
                                           "power sampling",
+                                          "residual",
+                                          "U function",
                                           "random"})
       for (const std::string candidates : {"stream", "pool"})
         {
@@ -365,6 +376,182 @@ namespace
 
 
 
+  // What is computed of candidates and solutions comes from the store again
+  // where a job was killed, or its budget has grown.
+  TEST(ActiveCampaign, ResidualsAndQuantitiesAfterAKill)
+  {
+    const ScratchFolder folder;
+    for (const std::string acquisition :
+         {"residual", "U function", "expected improvement"})
+      {
+        const auto change = [&](Loop &loop) {
+          loop.data.learner["acquisition"] = acquisition;
+        };
+        make_reference(folder / (acquisition + " one"), change);
+        Loop whole(MPI_COMM_WORLD, 1, folder / (acquisition + " whole"));
+        change(whole);
+        whole.run();
+        const unsigned int n_calls =
+          Utilities::MPI::max(whole.n_calls, MPI_COMM_WORLD);
+        unsigned int n_killed = 0;
+        Loop         loop(MPI_COMM_WORLD, 1, folder / (acquisition + " often"));
+        change(loop);
+        for (const unsigned int n_solves : {9u, 12u})
+          {
+            loop.data.n_solves = n_solves;
+            for (const unsigned int part : {5u, 3u, 2u})
+              {
+                loop.n_calls   = 0;
+                loop.killed_at = n_calls / part;
+                n_killed += !message_of([&]() { loop.run(); }).empty();
+                MPI_Barrier(MPI_COMM_WORLD);
+              }
+          }
+        loop.killed_at = 0;
+        loop.run();
+        EXPECT_GT(n_killed, 1u);
+        expect_equal(loop.data.campaign.folder,
+                     folder / (acquisition + " one"),
+                     loop.state_file());
+      }
+  }
+
+
+
+  // The first choice is that of the largest residuals, computed one by one,
+  // over the norms of the predictions.
+  TEST(ActiveCampaign, ResidualsAreOfThePredictions)
+  {
+    const ScratchFolder folder;
+    if (rank() == 0)
+      {
+        Loop loop(MPI_COMM_SELF, 1, folder.path);
+        loop.data.learner["acquisition"]            = "residual";
+        loop.data.learner["acquisition parameters"] = {{"batch", "top"}};
+        loop.data.n_solves                          = 9;
+        const auto           result                 = loop.run();
+        const SnapshotReader store(folder.path, problem);
+        std::vector<long>    ids(6);
+        for (long i = 0; i < 6; ++i)
+          ids[i] = result.first_id + i;
+        const auto surrogate = make_surrogate("POD kernel regression",
+                                              loop.inputs.ranges(),
+                                              nlohmann::json::object(),
+                                              "a test");
+        surrogate->fit(SnapshotReader(store, ids),
+                       store.read_space(),
+                       Communicator());
+        auto                                 &host = loop.host;
+        std::vector<std::pair<double, Input>> residuals;
+        for (unsigned int i = 0; i < 24; ++i)
+          {
+            const Input x =
+              loop.inputs.draw(1, CounterRandom::Stream::candidates, i);
+            VectorType u, r, representative;
+            for (auto *const vector : {&u, &r, &representative})
+              host.fine.reinit(*vector);
+            loop.model.coarse_solve(x, u);
+            const auto prediction = surrogate->predict(
+              {torch::tensor(x, torch::kFloat64).unsqueeze(0),
+               host.layout.to_tensor(u).unsqueeze(0)});
+            host.layout.from_tensor(prediction.mean[0], u);
+            host.fine.residual(x, u, r);
+            host.fine.riesz_solve(r, representative);
+            residuals.emplace_back(std::sqrt(r * representative) /
+                                     host.layout.norm(u),
+                                   x);
+          }
+        std::sort(residuals.rbegin(), residuals.rend());
+        for (unsigned int i = 0; i < 3; ++i)
+          EXPECT_EQ(result.points[6 + i], residuals[i].second);
+        // And the scores are their logarithms.
+        const auto  state = nlohmann::json::parse(bytes_of(loop.state_file()));
+        const auto &decisions = state["learner"]["acquisition"]["decisions"];
+        for (unsigned int i = 0; i < 3; ++i)
+          EXPECT_NEAR(decisions[i][2].get<double>(),
+                      std::log(residuals[i].first),
+                      1e-6);
+      }
+  }
+
+
+
+  // Where the quantity is close to the threshold, which random points are not.
+  TEST(ActiveCampaign, GoesToTheLimitSurface)
+  {
+    const ScratchFolder           folder;
+    std::map<std::string, double> distance;
+    for (const std::string acquisition : {"U function", "random"})
+      {
+        Loop loop(MPI_COMM_WORLD, 1, folder / acquisition);
+        loop.data.learner           = {{"acquisition", acquisition},
+                                       {"candidates", 200},
+                                       {"round size", 4},
+                                       {"surrogate", "none"}};
+        loop.data.n_initial         = 12;
+        loop.data.n_solves          = 36;
+        loop.data.n_held_out        = 0;
+        const auto           result = loop.run();
+        const SnapshotReader store(loop.data.campaign.folder, problem);
+        const auto           norms =
+          store.read_space().norm(store.read(0, store.size()).solution);
+        ASSERT_EQ(result.points.size(), 36u);
+        distance[acquisition] = (norms.slice(0, 12) - loop.data.threshold)
+                                  .abs()
+                                  .mean()
+                                  .item<double>();
+      }
+    EXPECT_LT(distance["U function"], 0.5 * distance["random"]);
+  }
+
+
+
+  // What the host cannot compute, on whichever rank of a group, is not chosen
+  // and not learned from; the loop goes on.
+  TEST(ActiveCampaign, ResidualsAndQuantitiesThatFail)
+  {
+    const ScratchFolder folder;
+    for (const auto size : group_sizes())
+      for (const std::string acquisition : {"residual", "U function"})
+        {
+          Loop       loop(MPI_COMM_WORLD,
+                    size,
+                    folder / (acquisition + std::to_string(size)));
+          const auto last = [&loop]() {
+            return rank(loop.groups.group()) + 1 ==
+                   n_ranks(loop.groups.group());
+          };
+          const auto good = loop.model;
+          loop.model.residual =
+            [&](const Input &x, const VectorType &u, VectorType &r) {
+              good.residual(x, u, r);
+              if (x[1] > 1.5)
+                r = std::numeric_limits<double>::quiet_NaN();
+              if (x[0] > 1. && last())
+                throw std::runtime_error("no residual");
+            };
+          loop.model.quantity_of_interest = [&](const Input      &x,
+                                                const VectorType &u) {
+            const double q = good.quantity_of_interest(x, u);
+            if (x[0] > 1. && last())
+              throw std::runtime_error("no quantity");
+            return x[1] > 1.5 ? std::numeric_limits<double>::infinity() : q;
+          };
+          loop.data.learner["acquisition"] = acquisition;
+          const auto result                = loop.run();
+          EXPECT_EQ(result.points.size(), 12u);
+          EXPECT_TRUE(same_on_all_ranks(result.points));
+          if (acquisition == "residual")
+            for (unsigned int i = 6; i < 12; ++i)
+              {
+                EXPECT_LE(result.points[i][0], 1.);
+                EXPECT_LE(result.points[i][1], 1.5);
+              }
+        }
+  }
+
+
+
   // The host tells a cost that the model learns exactly: the budget is kept.
   TEST(ActiveCampaign, BudgetsAndGoals)
   {
@@ -497,6 +684,46 @@ namespace
                     {"test.prm", "dice", "Latin hypercube"});
     expect_sentence(with([](auto &d) { d.learner["acquisition"] = "luck"; }),
                     {"test.prm", "luck", "core set"});
+
+    // What the host cannot tell, before anything is solved.
+    const auto of_host =
+      [&](const std::string                                       &acquisition,
+          const std::function<void(FullOrderModel<VectorType> &)> &change) {
+        auto data                   = loop.data;
+        data.learner["acquisition"] = acquisition;
+        auto model                  = loop.model;
+        change(model);
+        return message_of([&]() {
+          Active(model, loop.host.layout, loop.inputs, loop.groups, data);
+        });
+      };
+    expect_sentence(of_host("residual", [](auto &m) { m.residual = nullptr; }),
+                    {"test.prm", "acquisition is 'residual'", "riesz_solve"});
+    expect_sentence(of_host("residual",
+                            [](auto &m) { m.riesz_solve = nullptr; }),
+                    {"test.prm", "acquisition is 'residual'", "riesz_solve"});
+    for (const std::string acquisition :
+         {"U function", "expected feasibility", "expected improvement"})
+      expect_sentence(
+        of_host(acquisition, [](auto &m) { m.quantity_of_interest = nullptr; }),
+        {"test.prm", acquisition, "quantity_of_interest"});
+    expect_sentence(
+      with([](auto &d) {
+        d.learner["acquisition"]            = "power sampling";
+        d.learner["acquisition parameters"] = {{"score", "U function"}};
+        d.threshold = std::numeric_limits<double>::quiet_NaN();
+      }),
+      {"test.prm", "threshold is 'nan'", "finite"});
+    expect_sentence(with([](auto &d) {
+                      d.learner["acquisition"] = "residual";
+                      d.learner["surrogate"]   = "none";
+                      d.n_held_out             = 0;
+                    }),
+                    {"test.prm", "surrogate is 'none'", "'residual'"});
+    EXPECT_TRUE(with([](auto &d) {
+                  d.learner["acquisition"] = "expected improvement";
+                  d.threshold = std::numeric_limits<double>::quiet_NaN();
+                }).empty());
 
     // A file of choices that is damaged, or not of this store.
     loop.data.n_solves = 9;
