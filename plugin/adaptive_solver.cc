@@ -10,6 +10,7 @@
 #include <deal.II/lac/vector.h>
 
 #include <fmt/format.h>
+#include <neuraldeal/coupling/input_table.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
@@ -78,27 +79,6 @@ namespace neuraldeal
       return result;
     }
 
-    /** What the loop of active learning is told. */
-    template <typename VectorType>
-    typename ActiveCampaign<VectorType>::AdditionalData
-    active_campaign_data(
-      const AdaptiveSolverData                            &data,
-      const typename Campaign<VectorType>::AdditionalData &campaign_data)
-    {
-      typename ActiveCampaign<VectorType>::AdditionalData result;
-      result.campaign   = campaign_data;
-      result.learner    = data.active_parameters;
-      result.design     = data.design;
-      result.n_initial  = data.n_initial;
-      result.candidates = data.active_candidates;
-      result.cost       = data.active_cost;
-      result.n_solves   = data.n_training;
-      result.n_held_out = data.n_held_out;
-      result.seed       = data.seed;
-      result.source     = data.source;
-      return result;
-    }
-
     torch::Tensor
     as_row(const std::vector<double> &values)
     {
@@ -127,6 +107,7 @@ namespace neuraldeal
                     data.active ? data.n_initial : data.n_training,
                     data.source))
     , first_held_out(data.n_training)
+    , residual_norm(model, layout, groups)
     , trust_gate(data.gate, data.seed)
   {
     AssertThrow(model.reinit_vector && model.solve,
@@ -150,19 +131,39 @@ namespace neuraldeal
                              data.surrogate_parameters,
                              data.source);
     if (data.active)
-      ActiveCampaign<VectorType>(model,
-                                 layout,
-                                 inputs,
-                                 groups,
-                                 active_campaign_data<VectorType>(data, {}));
-    const unsigned int group_size =
-      Utilities::MPI::n_mpi_processes(groups.group());
-    if (group_size > 1 && !trained->supports_slices())
-      throw InputError(data.source,
-                       "Group size",
-                       std::to_string(group_size),
-                       "1 for the surrogate '" + data.surrogate +
-                         "', which needs whole fields");
+      {
+        if (data.active_candidates == "table")
+          candidates = read_input_table(data.active_table, inputs, groups);
+        ActiveCampaign<VectorType>(
+          model, layout, inputs, groups, active_campaign_data({}));
+      }
+    check_group_size(groups,
+                     data.surrogate,
+                     trained->supports_slices(),
+                     data.source);
+  }
+
+
+
+  template <typename VectorType>
+  typename ActiveCampaign<VectorType>::AdditionalData
+  AdaptiveSolver<VectorType>::active_campaign_data(
+    const typename Campaign<VectorType>::AdditionalData &campaign_data) const
+  {
+    typename ActiveCampaign<VectorType>::AdditionalData result;
+    result.campaign   = campaign_data;
+    result.learner    = data.active_parameters;
+    result.design     = data.design;
+    result.n_initial  = data.n_initial;
+    result.candidates = data.active_candidates;
+    result.table      = candidates;
+    result.cost       = data.active_cost;
+    result.threshold  = data.active_threshold;
+    result.n_solves   = data.n_training;
+    result.n_held_out = data.n_held_out;
+    result.seed       = data.seed;
+    result.source     = data.source;
+    return result;
   }
 
 
@@ -295,11 +296,7 @@ namespace neuraldeal
       {
         const auto result =
           ActiveCampaign<VectorType>(
-            model,
-            layout,
-            inputs,
-            groups,
-            active_campaign_data<VectorType>(data, campaign_data))
+            model, layout, inputs, groups, active_campaign_data(campaign_data))
             .run(problem);
         chosen_inputs  = result.points;
         first_training = result.first_id;
@@ -314,7 +311,7 @@ namespace neuraldeal
                              data.design,
                              data.n_training,
                              training);
-        first_held_out = run(fmt::format("held out, seed {}", data.seed),
+        first_held_out = run(InputDistribution::held_out_name(data.seed),
                              "Monte Carlo",
                              data.n_held_out,
                              held_out);
@@ -387,8 +384,10 @@ namespace neuraldeal
     });
 
     run_campaigns();
-    const unsigned int   n_samples = data.n_training + data.n_held_out;
-    const SnapshotReader store     = snapshots();
+    // (A table may have fewer candidates.)
+    const unsigned int n_samples =
+      (data.active ? chosen_inputs.size() : data.n_training) + data.n_held_out;
+    const SnapshotReader store = snapshots();
     result.n_failed =
       n_samples - training_ids(store).size() - held_out_ids(store).size();
     result.n_full_solves        = n_samples;
@@ -422,7 +421,7 @@ namespace neuraldeal
 
     timer.restart();
     trust_gate.calibrate(trained->held_out_scores());
-    if (can_verify())
+    if (residual_norm.is_available())
       calibrate_estimator(store);
     result.seconds_calibration = timer.wall_time();
     result.seconds_from_nothing =
@@ -471,35 +470,6 @@ namespace neuraldeal
 
 
   template <typename VectorType>
-  double
-  AdaptiveSolver<VectorType>::estimate(const Input      &input,
-                                       const VectorType &candidate,
-                                       const double      solution_norm) const
-  {
-    VectorType residual, representative;
-    model.reinit_vector(residual);
-    model.reinit_vector(representative);
-    // Either may fail on some ranks only: all have to know before they go on
-    // together.
-    std::string failure = groups.try_on_group([&]() {
-      model.residual(input, candidate, residual);
-      // No solver is to see it; those of deal.II abort a Debug build.
-      AssertThrow(
-        torch::isfinite(layout.to_tensor(residual)).all().template item<bool>(),
-        ExcMessage("the residual is not finite"));
-    });
-    if (failure.empty())
-      failure = groups.try_on_group(
-        [&]() { model.riesz_solve(residual, representative); });
-    // What is no number, or no square of a norm, is no estimate either.
-    return failure.empty() ?
-             std::sqrt(residual * representative) / solution_norm :
-             SolveReport::unknown;
-  }
-
-
-
-  template <typename VectorType>
   void
   AdaptiveSolver<VectorType>::calibrate_estimator(const SnapshotReader &store)
   {
@@ -512,16 +482,12 @@ namespace neuraldeal
       [&](const unsigned int i) {
         const long           id = scores.ids[i].template item<std::int64_t>();
         const SnapshotReader one(store, {id});
-        const auto           prior =
-          one.read(0, 1).prior[0].slice(0,
-                                        layout.first_value(),
-                                        layout.first_value() +
-                                          layout.n_local_values());
-        VectorType candidate;
+        const auto           prior = layout.local_part(one.read(0, 1).prior[0]);
+        VectorType           candidate;
         model.reinit_vector(candidate);
         layout.from_tensor(trained->held_out_mean(i, prior), candidate);
-        const double value =
-          estimate(design(id), candidate, layout.norm(candidate));
+        const double norm  = layout.norm(candidate);
+        const double value = residual_norm(design(id), candidate) / norm;
         if (groups.is_group_root())
           values[i] = value;
       },
@@ -583,10 +549,10 @@ namespace neuraldeal
       {
         if (verdict.reason == Reason::not_finite)
           verdict.decision = Decision::resolve;
-        else if (can_verify())
+        else if (residual_norm.is_available())
           {
             verdict =
-              trust_gate.decide_verified(estimate(input, solution, norm),
+              trust_gate.decide_verified(residual_norm(input, solution) / norm,
                                          verdict);
             report.estimate = verdict.bound;
           }
@@ -845,7 +811,7 @@ namespace neuraldeal
           }
         if (!tasks.empty())
           trust_gate.calibrate(trained->held_out_scores());
-        if (solves_everything && can_verify())
+        if (solves_everything && residual_norm.is_available())
           trust_gate.calibrate_estimator(estimator_samples);
 
         if (groups.is_root())

@@ -13,12 +13,14 @@
 #include <neuraldeal/coupling/full_order_model.h>
 #include <neuraldeal/coupling/input_distribution.h>
 #include <neuraldeal/coupling/mpi_tools.h>
+#include <neuraldeal/coupling/residual_norm.h>
 #include <neuraldeal/coupling/trust_gate.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 #include <neuraldeal/surrogates/surrogate.h>
 #include <neuraldeal/surrogates/training_task.h>
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,7 +54,9 @@ namespace neuraldeal
     bool           active            = false;
     unsigned int   n_initial         = 16;
     std::string    active_candidates = "stream";
+    std::string    active_table      = ""; ///< file, see read_input_table()
     std::string    active_cost       = "seconds";
+    double         active_threshold  = std::numeric_limits<double>::quiet_NaN();
     nlohmann::json active_parameters = nlohmann::json::object();
 
     /** Full solves to calibrate on, drawn like the queries. */
@@ -219,18 +223,6 @@ namespace neuraldeal
     Answer
     answer(const Input &input, VectorType &solution) const;
 
-    /** The estimator: dual norm of the residual over @p solution_norm. */
-    double
-    estimate(const Input      &input,
-             const VectorType &candidate,
-             const double      solution_norm) const;
-
-    bool
-    can_verify() const
-    {
-      return model.residual && model.riesz_solve;
-    }
-
     /**
      * The full solve that @p answer asks for. @p solution is the prediction
      * on entry, the solution on return.
@@ -258,6 +250,11 @@ namespace neuraldeal
     bool
     design_grows() const;
 
+    /** What the loop of active learning is told. */
+    typename ActiveCampaign<VectorType>::AdditionalData
+    active_campaign_data(
+      const typename Campaign<VectorType>::AdditionalData &campaign_data) const;
+
     /** Make the store hold the design, and find its ids. */
     void
     run_campaigns();
@@ -279,8 +276,12 @@ namespace neuraldeal
     const AdditionalData              data;
 
     std::unique_ptr<Design> training_design;
+    std::vector<Input>      candidates;    ///< of active learning: the table
     std::vector<Input>      chosen_inputs; ///< of active learning
     long                    first_training = 0, first_held_out;
+
+    /** Of predictions; over their norm it is the estimator. */
+    const ResidualNorm<VectorType> residual_norm;
 
     std::unique_ptr<Surrogate>     trained;
     TrustGate                      trust_gate;

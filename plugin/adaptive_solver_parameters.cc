@@ -5,6 +5,7 @@
 #include <neuraldeal/coupling/registry_parameters.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
+#include <neuraldeal/surrogates/file_tools.h>
 
 #include <cmath>
 
@@ -79,8 +80,14 @@ namespace neuraldeal
       "Candidates from",
       defaults.active_candidates,
       Patterns::Anything(),
-      "Whether the candidates of all rounds are the same, pool, "
-      "or fresh ones, stream.");
+      "Whether the candidates of all rounds are the same random ones, pool, "
+      "fresh ones in each, stream, or those of a file, table.");
+    prm.declare_entry("Table",
+                      defaults.active_table,
+                      Patterns::Anything(),
+                      "For candidates from a table: the name of a text file "
+                      "with a candidate a line, a number for each input. What "
+                      "follows on # is comment.");
     prm.declare_entry("Cost",
                       defaults.active_cost,
                       Patterns::Anything(),
@@ -88,6 +95,12 @@ namespace neuraldeal
                       "number that the program tells of its solves. With "
                       "seconds, which are measured, another run may choose "
                       "other inputs.");
+    prm.declare_entry("Threshold",
+                      "",
+                      Patterns::Anything(),
+                      "What the program's quantity of interest is compared "
+                      "with, in its units, where the acquisition looks for a "
+                      "threshold (U function, expected feasibility).");
     declare_entries(prm, ActiveLearner::parameters());
     prm.leave_subsection();
     prm.enter_subsection("Trust");
@@ -150,8 +163,25 @@ namespace neuraldeal
     check_choice(source,
                  "Active learning/Candidates from",
                  active_candidates,
-                 {"pool", "stream"});
-    active_cost       = prm.get("Cost");
+                 {"pool", "stream", "table"});
+    active_table = prm.get("Table");
+    if (active_candidates == "table" && active_table.empty())
+      throw InputError(source,
+                       "Active learning/Table",
+                       "",
+                       "the name of a file of candidates, which the entry "
+                       "'Candidates from' wants");
+    active_cost = prm.get("Cost");
+    if (const std::string text = prm.get("Threshold"); !text.empty())
+      {
+        const auto value = finite_number(text);
+        if (!value)
+          throw InputError(source,
+                           "Active learning/Threshold",
+                           text,
+                           "a finite number, or nothing");
+        active_threshold = *value;
+      }
     active_parameters = parse_entries(prm, ActiveLearner::parameters(), source);
     prm.leave_subsection();
     prm.enter_subsection("Trust");

@@ -1,9 +1,11 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <fmt/format.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -1118,6 +1120,74 @@ TEST(AdaptiveSolver, InputsToTrainOnAreChosen)
 
 
 
+// Candidates of a file, near a threshold of the host's quantity. There are
+// fewer of them than solves that they may have.
+TEST(AdaptiveSolver, CandidatesComeFromAFile)
+{
+  const ScratchFolder folder;
+  const std::string   table = folder / "candidates.txt";
+  const auto          row   = [](const unsigned int i) {
+    return PoissonHost::Host<Distributed>::inputs().draw(
+      7, CounterRandom::Stream::check, i);
+  };
+  const unsigned int n_rows = 15;
+  if (rank() == 0)
+    {
+      std::ofstream file(table);
+      file << "# a0 a1 a2 a3\n";
+      for (unsigned int i = 0; i < n_rows; ++i)
+        {
+          for (const double x : row(i))
+            file << fmt::format("{:.17g} ", x);
+          file << "# " << i << "\n";
+        }
+    }
+  MPI_Barrier(MPI_COMM_WORLD);
+
+  const auto prepare = [&](const unsigned int n_training,
+                           const std::string &file) {
+    Service<Distributed> service(MPI_COMM_WORLD, 1, folder / "run");
+    service.model.quantity_of_interest = [&](const Input &, const auto &x) {
+      return service.host.layout.norm(x);
+    };
+    service.data.active               = true;
+    service.data.n_initial            = 12;
+    service.data.n_training           = n_training;
+    service.data.design               = "scrambled Sobol";
+    service.data.active_candidates    = "table";
+    service.data.active_table         = file;
+    service.data.active_cost          = "iterations";
+    service.data.active_threshold     = 0.05;
+    service.data.active_parameters    = {{"acquisition", "U function"},
+                                         {"round size", 4}};
+    service.data.surrogate            = "POD kernel regression";
+    service.data.surrogate_parameters = nlohmann::json::object();
+    const auto preparation            = service.prepare();
+    EXPECT_EQ(preparation.n_failed, 0u);
+    const auto store    = service.solver->snapshots();
+    const auto training = service.solver->training_ids(store);
+    EXPECT_EQ(preparation.n_full_solves, training.size() + 40u);
+    std::set<Input> chosen;
+    for (std::size_t i = 12; i < training.size(); ++i)
+      chosen.insert(service.solver->design(training[i]));
+    return chosen;
+  };
+  std::set<Input> rows;
+  for (unsigned int i = 0; i < n_rows; ++i)
+    rows.insert(row(i));
+  const auto few = prepare(16, table);
+  EXPECT_EQ(few.size(), 4u);
+  EXPECT_TRUE(std::includes(rows.begin(), rows.end(), few.begin(), few.end()));
+  EXPECT_EQ(prepare(40, table), rows);
+
+  const auto message =
+    message_of([&]() { prepare(16, folder / "absent.txt"); });
+  expect_sentence(message, {"absent.txt"});
+  EXPECT_TRUE(same_on_all_ranks(message));
+}
+
+
+
 TEST(AdaptiveSolver, NoWrongAnswerLeavesADamagedModelAsAccepted)
 {
   const ScratchFolder folder;
@@ -1246,6 +1316,9 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
           "  set Acquisition parameters = {\"cost power\": 1}\n"
           "  set Round size = 3\n"
           "  set Cost = iterations\n"
+          "  set Candidates from = table\n"
+          "  set Table = candidates.txt\n"
+          "  set Threshold = -2.5e-3\n"
           "end\n"
           "subsection Surrogate\n"
           "  subsection POD network\n"
@@ -1277,6 +1350,10 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   EXPECT_EQ(other.active_parameters["acquisition parameters"]["cost power"], 1);
   EXPECT_EQ(other.active_parameters["round size"], 3);
   EXPECT_EQ(other.active_cost, "iterations");
+  EXPECT_EQ(other.active_candidates, "table");
+  EXPECT_EQ(other.active_table, "candidates.txt");
+  EXPECT_EQ(other.active_threshold, -2.5e-3);
+  EXPECT_TRUE(std::isnan(data.active_threshold));
   EXPECT_EQ(other.surrogate_parameters["width"], 8);
   EXPECT_EQ(other.surrogate_parameters["learning rate"], 0.01);
   EXPECT_EQ(other.surrogate_parameters["POD tolerance"], 1e-3);
@@ -1317,6 +1394,13 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   refused("set Failed solves = 1.5",
           {"test.prm", "Failed solves is '1.5'", "a number from 0 to 1"});
   refused("set Time budget = -1", {"test.prm", "Time budget is '-1'"});
+  const std::string choices = "subsection Active learning\n";
+  refused(choices + "set Threshold = high\nend",
+          {"test.prm", "Active learning/Threshold is 'high'", "finite"});
+  refused(choices + "set Candidates from = table\nend",
+          {"test.prm", "Active learning/Table is ''", "name of a file"});
+  refused(choices + "set Candidates from = lake\nend",
+          {"test.prm", "'lake'", "pool, stream, table"});
   refused("subsection Trust\nset Confidence = 1\nend",
           {"test.prm", "Confidence is '1'", "above 0 and below 1"});
   refused("subsection Surrogate\nset Type = oracle\nend",
