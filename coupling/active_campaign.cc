@@ -580,8 +580,9 @@ namespace neuraldeal
           VectorType prediction;
           model.reinit_vector(prediction);
           layout.from_tensor(scores.mean[i], prediction);
-          result[i] = residual_norm(row_of(all, rows[begin + i]), prediction) /
-                      scores.norm[i].template item<double>();
+          const double norm = layout.norm(prediction);
+          result[i] =
+            residual_norm(row_of(all, rows[begin + i]), prediction) / norm;
         }
     return result;
   }

@@ -272,7 +272,6 @@ namespace neuraldeal
                                 std::numeric_limits<double>::quiet_NaN() *
                                   torch::ones_like(result.scale));
     result.mean  = prediction.mean;
-    result.norm  = prediction.norm;
     if (chosen_parameters["features"] == "surrogate")
       result.features = surrogate().features(block);
     return result;

@@ -117,7 +117,6 @@ namespace neuraldeal
                               ///< finite, so that there is no prediction
       torch::Tensor features; ///< [n, F], undefined unless from the surrogate
       torch::Tensor mean;     ///< [n, N] the predictions
-      torch::Tensor norm;     ///< [n] theirs, by which errors are relative
       torch::Tensor residual; ///< [n] theirs; undefined, for the host to tell
     };
 
