@@ -41,6 +41,9 @@ namespace neuraldeal
     standardized = StandardizedInputs(inputs, "quantity model");
     ErrorProcess::Parameters parameters;
     parameters.local = false;
+    // A single output says too little of so many lengths: deviations would be
+    // too small.
+    parameters.varying = false;
     learned.emplace(standardized(inputs),
                     (deviations / largest).unsqueeze(1),
                     torch::Tensor(),
