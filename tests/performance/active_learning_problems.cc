@@ -178,18 +178,16 @@ namespace neuraldeal::performance
 
 
     /**
-     * Steps on the left and the lower side, where the arc length is counted
-     * from the corner between them, up the left side as negative: each from
-     * one value to the next. Zero on the other sides.
+     * A step on the left and the lower side, where the arc length is counted
+     * from the corner between them, up the left side as negative: @p first
+     * before its place, one behind it.
      */
-    class Steps : public dealii::Function<2>
+    class Step : public dealii::Function<2>
     {
     public:
-      Steps(const std::vector<double> &places,
-            const std::vector<double> &values,
-            const double               width)
-        : places(places)
-        , values(values)
+      Step(const double place, const double first, const double width)
+        : place(place)
+        , first(first)
         , width(width)
       {}
 
@@ -198,35 +196,46 @@ namespace neuraldeal::performance
       {
         if (std::max(p[0], p[1]) > 1. - 1e-10 || std::min(p[0], p[1]) > 1e-10)
           return 0.;
-        double result = values[0];
-        for (std::size_t i = 0; i < places.size(); ++i)
-          result += (values[i + 1] - values[i]) * 0.5 *
-                    (1. + std::tanh((p[0] - p[1] - places[i]) / width));
-        return result;
+        return first + (1. - first) * 0.5 *
+                         (1. + std::tanh((p[0] - p[1] - place) / width));
       }
 
     private:
-      const std::vector<double> places, values;
-      const double              width;
+      const double place, first, width;
     };
 
 
 
-    /** What comes in at the angle input[1] is carried away. */
-    Solution
-    carried_away(const ConvectionDiffusion &host,
-                 const Input               &input,
-                 const Steps               &inflow)
+    /** What comes in, a step of the given width, is carried away. */
+    ActiveLearningProblem
+    flow(const InputDistribution &diffusion,
+         const std::string       &inflow,
+         const double             width)
     {
-      dealii::Tensor<1, 2> velocity;
-      velocity[0] = std::cos(input[1]);
-      velocity[1] = std::sin(input[1]);
-      return {as_tensor(host.solve(input[0],
-                                   velocity,
-                                   dealii::Functions::ZeroFunction<2>(),
-                                   inflow)),
-              {},
-              1.};
+      const auto host = std::make_shared<ConvectionDiffusion>(32);
+
+      ActiveLearningProblem problem;
+      problem.description = "-eps Laplace u + b grad u = 0, |b| = 1, u is " +
+                            inflow +
+                            " on the inflow boundary, 32^2 cells, SUPG";
+      problem.inputs = diffusion;
+      problem.inputs.add_uniform("angle", 0., 0.5 * M_PI);
+      problem.inputs.add_uniform("place", -0.8, 0.8);
+      problem.inputs.add_uniform("first", 0., 1.);
+      problem.weights = as_tensor(host->weights());
+      problem.solve   = [host, width](const Input &input) {
+        dealii::Tensor<1, 2> velocity;
+        velocity[0] = std::cos(input[1]);
+        velocity[1] = std::sin(input[1]);
+        return Solution{as_tensor(
+                          host->solve(input[0],
+                                      velocity,
+                                      dealii::Functions::ZeroFunction<2>(),
+                                      Step(input[2], input[3], width))),
+                        {},
+                        1.};
+      };
+      return problem;
     }
 
 
@@ -234,48 +243,20 @@ namespace neuraldeal::performance
     ActiveLearningProblem
     convection()
     {
-      const auto host = std::make_shared<ConvectionDiffusion>(32);
-
-      ActiveLearningProblem problem;
-      problem.description =
-        "-eps Laplace u + b grad u = 0, |b| = 1, u is a step on the inflow "
-        "boundary, 32^2 cells, SUPG";
-      problem.inputs.add_log_uniform("diffusion", 0.005, 10.);
-      problem.inputs.add_uniform("angle", 0., 0.5 * M_PI);
-      problem.inputs.add_uniform("place", -0.8, 0.8);
-      problem.inputs.add_uniform("first", 0., 1.);
-      problem.weights = as_tensor(host->weights());
-      problem.solve   = [host](const Input &input) {
-        return carried_away(*host,
-                            input,
-                            Steps({input[2]}, {input[3], 1.}, 0.05));
-      };
-      return problem;
+      InputDistribution diffusion;
+      diffusion.add_log_uniform("diffusion", 0.005, 10.);
+      return flow(diffusion, "a step", 0.05);
     }
 
 
 
-    /** What comes in is a ramp, so that all layers are made by the flow. */
+    /** What comes in is smooth, so that all layers are made by the flow. */
     ActiveLearningProblem
     layer()
     {
-      const auto host = std::make_shared<ConvectionDiffusion>(32);
-
-      ActiveLearningProblem problem;
-      problem.description =
-        "-eps Laplace u + b grad u = 0, |b| = 1, u is a ramp on the "
-        "inflow boundary, 32^2 cells, SUPG";
-      problem.inputs.add_uniform("diffusion", 0.005, 1.);
-      problem.inputs.add_uniform("angle", 0., 0.5 * M_PI);
-      problem.inputs.add_uniform("place", -0.8, 0.8);
-      problem.inputs.add_uniform("first", 0., 1.);
-      problem.weights = as_tensor(host->weights());
-      problem.solve   = [host](const Input &input) {
-        return carried_away(*host,
-                            input,
-                            Steps({input[2]}, {input[3], 1.}, 1.));
-      };
-      return problem;
+      InputDistribution diffusion;
+      diffusion.add_uniform("diffusion", 0.005, 1.);
+      return flow(diffusion, "a ramp", 1.);
     }
   } // namespace
 

@@ -61,6 +61,10 @@ namespace neuraldeal::performance
    *                       are the diffusion (log-uniform), the direction of the
    *                       flow, the place of a step on the boundary and the
    *                       value before it
+   *   burgers-uniform, layer
+   *                       the last two with a uniform viscosity or diffusion,
+   *                       and a ramp instead of the step: what is hard is in a
+   *                       small part of the inputs
    *
    * @throw InputError for another name.
    */
