@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <fmt/format.h>
+#include <neuraldeal/surrogates/acquisition/error_process.h>
+#include <neuraldeal/surrogates/compat.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/multifidelity_model.h>
 
@@ -49,14 +51,15 @@ namespace neuraldeal
     class SnapshotDifferences : public SnapshotSource
     {
     public:
-      SnapshotDifferences(const SnapshotSource &fine,
-                          const SnapshotSource &coarse,
-                          const FieldSpace     &space,
-                          const long            level)
+      SnapshotDifferences(const SnapshotSource          &fine,
+                          const SnapshotSource          &coarse,
+                          const FieldSpace              &space,
+                          const std::vector<InputRange> &inputs,
+                          const long                     level)
         : fine(fine)
         , coarse(coarse)
         , rows(matching_rows(fine.parameters(), coarse.parameters(), level))
-        , rho(best_factor(space))
+        , rho(best_factor(space, inputs))
       {}
 
       long
@@ -108,86 +111,100 @@ namespace neuraldeal
       }
 
       /**
-       * Orthonormal columns whose span are the affine functions of the inputs,
-       * or the constants alone where there are too few samples, [n, 1 + d].
+       * Products (u_i, v_j) of the deviations of the corrections of both levels
+       * from their means, [n, n].
        */
-      torch::Tensor
-      trends() const
+      struct Products
       {
-        const auto x = fine.parameters();
-        const long n = x.size(0);
-        const auto one =
-          torch::full({n, 1}, 1. / std::sqrt(double(n)), torch::kFloat64);
-        if (n < x.size(1) + 4)
-          return one;
-        const auto centred   = x - x.mean(0, true);
-        const auto deviation = centred.square().mean(0).sqrt();
-        const auto parts =
-          at::linalg_svd(centred / torch::where(deviation > 0.,
-                                                deviation,
-                                                torch::ones_like(deviation)),
-                         false);
-        // (What does not vary, or goes with another input, has no direction.)
-        const auto &sizes = std::get<1>(parts);
-        const auto  there =
-          torch::nonzero(sizes > 1e-10 * std::sqrt(double(n))).squeeze(1);
-        return torch::cat({one, std::get<0>(parts).index_select(1, there)}, 1);
+        torch::Tensor fine, mixed, coarse;
+      };
+
+      Products
+      products(const FieldSpace &space) const
+      {
+        const long n      = fine.size();
+        const auto end_of = [&](const long begin) {
+          return std::min(begin + block_size, n);
+        };
+        const auto of_fine = [&](const long begin) {
+          const auto snapshots = fine.read(begin, end_of(begin));
+          return snapshots.solution - snapshots.prior;
+        };
+        Products result;
+        for (auto *part : {&result.fine, &result.mixed, &result.coarse})
+          *part = torch::zeros({n, n}, torch::kFloat64);
+        for (long a = 0; a < n; a += block_size)
+          {
+            const auto u = space.apply_mass(of_fine(a)),
+                       v = space.apply_mass(coarse_corrections(a, end_of(a)));
+            for (long b = 0; b < n; b += block_size)
+              {
+                const auto w     = coarse_corrections(b, end_of(b)).t();
+                const auto place = [&](torch::Tensor &part) {
+                  return part.slice(0, a, end_of(a)).slice(1, b, end_of(b));
+                };
+                place(result.fine).copy_(torch::mm(u, of_fine(b).t()));
+                place(result.mixed).copy_(torch::mm(u, w));
+                place(result.coarse).copy_(torch::mm(v, w));
+              }
+          }
+        const auto centre = torch::eye(n, torch::kFloat64) - 1. / double(n);
+        for (auto *part : {&result.fine, &result.mixed, &result.coarse})
+          *part = torch::mm(torch::mm(centre, *part), centre);
+        return result;
       }
 
       /** ρ; see FidelityLevels. */
       double
-      best_factor(const FieldSpace &space) const
+      best_factor(const FieldSpace              &space,
+                  const std::vector<InputRange> &inputs) const
       {
         const long n = fine.size();
         if (n < 3)
           return 0.;
-        // Products of all fields minus those of their components along the
-        // trends. The first snapshot is taken off before, as the constants are
-        // what is large.
-        const auto    along      = trends();
-        double        squares[2] = {0., 0.}, products = 0.;
-        torch::Tensor first[2], components[2];
-        for (long begin = 0; begin < n; begin += block_size)
-          {
-            const long end       = std::min(begin + block_size, n);
-            const auto snapshots = fine.read(begin, end);
-            const auto rows      = along.slice(0, begin, end).t();
-
-            torch::Tensor fields[2] = {snapshots.solution - snapshots.prior,
-                                       coarse_corrections(begin, end)};
-            torch::Tensor weighted[2];
-            for (int i = 0; i < 2; ++i)
-              {
-                if (begin == 0)
-                  first[i] = fields[i].slice(0, 0, 1).clone();
-                fields[i]       = fields[i] - first[i];
-                weighted[i]     = space.apply_mass(fields[i]);
-                const auto here = torch::mm(rows, fields[i]);
-                components[i]   = begin == 0 ? here : components[i] + here;
-                squares[i] += (fields[i] * weighted[i]).sum().item<double>();
-              }
-            products += (fields[0] * weighted[1]).sum().item<double>();
-          }
-        const auto product = [&](const int i, const int j) {
-          return (components[i] * space.apply_mass(components[j]))
-            .sum()
-            .item<double>();
-        };
-        const double all[2] = {squares[0], squares[1]};
-        for (int i = 0; i < 2; ++i)
-          squares[i] -= product(i, i);
-        products -= product(0, 1);
-
-        // Where the coarser level has nothing but a trend there is nothing to
-        // follow; differences of equal numbers are rounding.
-        if (!(squares[0] > 1e-14 * all[0]) || !(squares[1] > 1e-14 * all[1]))
+        const auto all = products(space);
+        if (!(all.fine.diagonal().max().item<double>() > 0.) ||
+            !(all.coarse.diagonal().max().item<double>() > 0.))
           return 0.;
-        const double explained = products * products / squares[1];
-        const double rest      = std::max(squares[0] - explained, 0.);
+
+        // The process that learns the finer corrections, by coordinates of
+        // these that have the same products.
+        auto given = fine.parameters().clone();
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+          if (inputs[i].logarithmic)
+            given.select(1, long(i)).log_();
+        const auto centred   = given - given.mean(0, true);
+        const auto deviation = centred.square().mean(0).sqrt();
+        const auto x =
+          centred /
+          torch::where(deviation > 0., deviation, torch::ones_like(deviation));
+        const auto [squares, vectors] =
+          compat::symmetric_eigen(0.5 * (all.fine + all.fine.t()));
+        ErrorProcess::Parameters choices;
+        choices.local = false;
+        const ErrorProcess process(x,
+                                   vectors * squares.clamp_min(0.).sqrt(),
+                                   torch::Tensor(),
+                                   choices);
+
+        // Left-out errors are W y with W = diag(C⁻¹)⁻¹ C⁻¹ (Rasmussen and
+        // Williams, section 5.4.2).
+        const auto inverse = torch::cholesky_inverse(
+          compat::cholesky(process.covariance().matrix(x, x) +
+                           process.noise() * torch::eye(n, torch::kFloat64)));
+        const auto w   = inverse / inverse.diagonal().unsqueeze(1);
+        const auto sum = [&](const torch::Tensor &of) {
+          return (torch::mm(w, of) * w).sum().item<double>();
+        };
+        const double of_fine = sum(all.fine), of_coarse = sum(all.coarse),
+                     mixed = sum(all.mixed);
+        if (!(of_fine > 0.) || !(of_coarse > 0.))
+          return 0.;
+        const double explained = mixed * mixed / of_coarse;
+        const double rest      = std::max(of_fine - explained, 0.);
         // 1/F
-        const double shrinkage =
-          rest / (double(n - along.size(1) - 1) * explained);
-        return products / squares[1] * std::max(0., 1. - shrinkage);
+        const double shrinkage = rest / (double(n - 2) * explained);
+        return mixed / of_coarse * std::max(0., 1. - shrinkage);
       }
 
       const SnapshotSource   &fine, &coarse;
@@ -200,7 +217,8 @@ namespace neuraldeal
 
   FidelityLevels::FidelityLevels(
     const std::vector<const SnapshotSource *> &levels,
-    const FieldSpace                          &space)
+    const FieldSpace                          &space,
+    const std::vector<InputRange>             &inputs)
     : sources(levels)
     , factors(levels.size(), 1.)
   {
@@ -212,10 +230,8 @@ namespace neuraldeal
                          "one at least, to learn from");
     for (long l = 1; l < size(); ++l)
       {
-        auto difference = std::make_unique<SnapshotDifferences>(*levels[l],
-                                                                *levels[l - 1],
-                                                                space,
-                                                                l);
+        auto difference = std::make_unique<SnapshotDifferences>(
+          *levels[l], *levels[l - 1], space, inputs, l);
         for (long k = 0; k < l; ++k)
           factors[k] *= difference->factor();
         sources[l] = difference.get();

@@ -22,16 +22,20 @@ namespace neuraldeal
    * for each level, learned by itself, as Le Gratiet and Garnier, Int. J.
    * Uncertainty Quantification 4, 2014).
    *
-   * ρ_l is the factor by which the coarser corrections explain the finer ones
-   * best beside an affine function of the inputs, the trend (of the d inputs
-   * as they are; a constant with less than d + 4 samples), by least squares
-   * over the n inputs that have been solved on both levels. Trends may agree
-   * where nothing else does, and are easily learned. It is shrunk by the
-   * positive part of 1 − 1/F with F = (n − 1 − t) r²/(1 − r²) for the
-   * correlation r of what is left beside t functions of the trend. So it is
-   * about one for a mesh that is a bit coarser, and zero, or hardly more, for a
-   * level that says nothing of the next: then d_l = c_l, and what the coarser
-   * one is worth vanishes with R_{l−1}.
+   * What a coarser solve has to tell is what the inputs do not tell. So ρ_l is
+   * the factor by which the errors e' of the coarser corrections, each
+   * predicted from the others, explain those e of the finer ones best,
+   *   ρ_l = Σ_i (e_i, e'_i)/Σ_i |e'_i|²
+   * over the n inputs that have been solved on both levels, where both are
+   * predicted, as deviations from their means, by the Gaussian process on the
+   * inputs that suits the finer ones (ErrorProcess). So trends that agree are
+   * not counted, which are easily learned, and a smooth correction does not
+   * become a rough one by what is subtracted: ρ_l e' is no larger than e. ρ_l
+   * is shrunk by the positive part of 1 − 1/F with F = (n − 2) r²/(1 − r²) for
+   * the correlation r of these errors, and zero for n < 3. It is about one for
+   * a mesh that is a bit coarser, and zero, or hardly more, for a level that
+   * says nothing of the next: then d_l = c_l, and what the coarser one is worth
+   * vanishes with R_{l−1}.
    */
   class FidelityLevels
   {
@@ -41,11 +45,14 @@ namespace neuraldeal
      * one snapshot at least. The inputs of a level have been solved on the
      * levels below as well, with the same prior. The sources are referred to.
      * @param space whose inner product correlations are of.
+     * @param inputs those of which are logarithmic are so for the process of ρ;
+     * none: all as they are.
      * @throw InputError where a level has no snapshot, or an input that the
      * level below has not.
      */
     FidelityLevels(const std::vector<const SnapshotSource *> &levels,
-                   const FieldSpace                          &space);
+                   const FieldSpace                          &space,
+                   const std::vector<InputRange>             &inputs = {});
 
     long
     size() const

@@ -213,7 +213,7 @@ namespace neuraldeal
                                                 ""),
                          "0",
                          "one at least, to learn from");
-    const FidelityLevels parts(levels, space);
+    const FidelityLevels parts(levels, space, ranges);
     fitted.fit(parts, space, communicator);
 
     learned.clear();

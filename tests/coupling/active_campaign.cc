@@ -463,6 +463,51 @@ namespace
 
 
 
+  // Files of loops on one level have nothing in them of levels: they go on with
+  // what was there before there were any.
+  TEST(ActiveCampaign, WithoutLevelsTheFileSaysNothingOfThem)
+  {
+    const ScratchFolder folder;
+    Loop                loop(MPI_COMM_WORLD, 1, folder.path);
+    const auto          result = loop.run();
+    EXPECT_TRUE(result.coarser.empty());
+    const auto state   = nlohmann::json::parse(bytes_of(loop.state_file()));
+    const auto keys_of = [](const nlohmann::json &object) {
+      std::set<std::string> keys;
+      for (const auto &[key, value] : object.items())
+        keys.insert(key);
+      return keys;
+    };
+    using Keys = std::set<std::string>;
+    EXPECT_EQ(keys_of(state),
+              (Keys{"format",
+                    "campaign",
+                    "settings",
+                    "learner",
+                    "points",
+                    "expected costs",
+                    "rounds"}));
+    EXPECT_EQ(keys_of(state["settings"]),
+              (Keys{"design",
+                    "initial solves",
+                    "candidates",
+                    "table",
+                    "cost",
+                    "distribution"}));
+    ASSERT_EQ(state["rounds"].size(), 3u);
+    for (const auto &round : state["rounds"])
+      EXPECT_EQ(
+        keys_of(round),
+        (Keys{"points", "failed", "cost", "mean error", "error, 95 %"}));
+    const auto &decisions = state["learner"]["acquisition"]["decisions"];
+    ASSERT_EQ(decisions.size(), 6u);
+    for (const auto &decision : decisions)
+      EXPECT_EQ(decision.size(), 3u);
+    EXPECT_EQ(SnapshotReader(folder.path, problem).campaigns().size(), 2u);
+  }
+
+
+
   /** A loop of a host that also solves on a mesh between the two. */
   struct LevelLoop : Loop
   {
@@ -475,7 +520,10 @@ namespace
       , medium(MPI_COMM_SELF, 6, false)
       , prolongation(medium.get_dof_handler(), host.fine.get_dof_handler())
     {
-      // Cheap numbers that are the same everywhere, unlike seconds.
+      data.n_initial = 5;
+      data.n_solves  = 9;
+      data.learner   = {{"candidates", 16}, {"round size", 2}};
+      // Numbers that are the same everywhere, unlike seconds.
       model.statistic_names = {"work"};
       model.statistics      = [this]() { return std::vector<double>{work}; };
       model.solve           = [this, solve = model.solve](const Input &input,
@@ -538,7 +586,7 @@ namespace
                      folder / ("one " + candidates),
                      all.state_file());
         EXPECT_TRUE(same_on_all_ranks(result.points));
-        EXPECT_LE(result.points.size(), 12u);
+        EXPECT_LE(result.points.size(), 9u);
         ASSERT_EQ(result.coarser.size(), 1u);
         const auto &coarser = result.coarser[0];
         EXPECT_TRUE(same_on_all_ranks(coarser.points));
@@ -588,7 +636,7 @@ namespace
              ids(result.coarser[0].first_id, result.coarser[0].points.size())),
       held_out(store, ids(result.first_held_out_id, 3));
     const auto           space = store.read_space();
-    const FidelityLevels levels({&coarse, &fine}, space);
+    const FidelityLevels levels({&coarse, &fine}, space, loop.inputs.ranges());
     // A mesh that is a bit coarser is followed.
     EXPECT_GT(levels.factor(0), 0.5);
     EXPECT_LT(levels.factor(0), 2.);
@@ -629,7 +677,7 @@ namespace
       n_calls = Utilities::MPI::max(whole.n_calls, MPI_COMM_WORLD);
     }
     unsigned int       n_killed = 0;
-    const unsigned int n_places = 5;
+    const unsigned int n_places = 4;
     for (unsigned int place = 0; place < n_places; ++place)
       {
         const auto name = folder / std::to_string(place);
@@ -652,7 +700,7 @@ namespace
         expect_equal(name, folder / "one", loop.state_file());
         EXPECT_EQ(loop.run().n_solved, 0u);
       }
-    EXPECT_GT(n_killed, n_places / 2);
+    EXPECT_GE(n_killed, n_places / 2);
   }
 
 
@@ -690,7 +738,7 @@ namespace
           // solve beyond that.
           const double spent = round.cost - before.cost;
           EXPECT_LE(spent, 33.);
-          EXPECT_TRUE(spent >= 22. || i + 1 == result.rounds.size());
+          EXPECT_TRUE(spent >= 22. || round.cost > 115.5 - 11.) << i;
           EXPECT_GE(round.n_coarser[0], before.n_coarser[0]);
         }
     }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <gtest/gtest.h>
+#include <neuraldeal/surrogates/acquisition/error_process.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/multifidelity_model.h>
 
@@ -61,7 +62,7 @@ namespace
 
 
   // Differences to a factor times the level below, whatever the order of its
-  // samples, with the factor of a regression beside a trend.
+  // samples, with the factor of a regression of left-out errors.
   TEST(FidelityLevels, DifferencesAndFactors)
   {
     const AnalyticFamily family;
@@ -79,26 +80,42 @@ namespace
     EXPECT_EQ(&levels[0], &of_coarse);
     EXPECT_EQ(levels.factor(1), 1.);
 
-    // What is left beside affine functions of the inputs.
-    const auto functions =
-      torch::cat({torch::ones({n, 1}, torch::kFloat64), fine.parameters}, 1);
-    const auto projection =
-      torch::eye(n, torch::kFloat64) -
-      functions.mm(at::linalg_inv(functions.t().mm(functions)))
-        .mm(functions.t());
-    const auto left = [&](const Snapshots &snapshots) {
-      return projection.mm(snapshots.solution - snapshots.prior);
+    // Fields in coordinates in which their norm is Euclidean, each predicted by
+    // a regression that has not seen it.
+    const auto root        = at::linalg_cholesky(family.space.mass.to_dense());
+    const auto corrections = [&](const Snapshots &snapshots) {
+      const auto y = (snapshots.solution - snapshots.prior).matmul(root);
+      return y - y.mean(0);
     };
-    const auto product = [&](const torch::Tensor &a, const torch::Tensor &b) {
-      return (a * family.space.apply_mass(b)).sum().item<double>();
+    const auto x = (fine.parameters - fine.parameters.mean(0)) /
+                   fine.parameters.std(0, /*unbiased=*/false);
+    ErrorProcess::Parameters choices;
+    choices.local = false;
+    const ErrorProcess process(x, corrections(fine), torch::Tensor(), choices);
+    const auto         left_out = [&](const Snapshots &snapshots) {
+      const auto y      = corrections(snapshots);
+      auto       result = torch::empty_like(y);
+      for (long i = 0; i < n; ++i)
+        {
+          const auto others =
+            torch::cat({torch::arange(0, i, torch::kInt64),
+                        torch::arange(i + 1, n, torch::kInt64)});
+          KernelRegression regression(process.covariance());
+          regression.set_hyperparameters(
+            process.regression().hyperparameters());
+          regression.add(x.index_select(0, others), y.index_select(0, others));
+          result[i] = y[i] - regression.predict(x.slice(0, i, i + 1))[0];
+        }
+      return result;
     };
-    const auto   a = left(fine), b = left(below);
-    const double rho = product(a, b) / product(b, b);
-    const double r_squared =
-      product(a, b) * product(a, b) / (product(a, a) * product(b, b));
+    const auto   a = left_out(fine), b = left_out(below);
+    const double aa        = a.square().sum().item<double>(),
+                 ab        = (a * b).sum().item<double>(),
+                 bb        = b.square().sum().item<double>();
+    const double r_squared = ab * ab / (aa * bb);
     EXPECT_GT(r_squared, 0.5);
-    const double f_statistic = double(n - 5) * r_squared / (1. - r_squared);
-    EXPECT_NEAR(levels.factor(0), rho * (1. - 1. / f_statistic), 1e-10);
+    const double f_statistic = double(n - 2) * r_squared / (1. - r_squared);
+    EXPECT_NEAR(levels.factor(0), ab / bb * (1. - 1. / f_statistic), 1e-5);
 
     ASSERT_EQ(levels[1].size(), n);
     EXPECT_TRUE(torch::equal(levels[1].parameters(), fine.parameters));
@@ -148,6 +165,26 @@ namespace
     const FidelityLevels    same({&c, &d}, family.space);
     EXPECT_EQ(same.factor(0), 0.);
     EXPECT_TRUE(torch::equal(same[1].read(0, 9).solution, many.solution));
+  }
+
+
+
+  // A coarser level that is large and hard to learn, where the prior is nearly
+  // right, and is wrong by what the coarser level is as well: the difference is
+  // not to be worse than the correction itself.
+  TEST(FidelityLevels, SmoothCorrectionsStaySmooth)
+  {
+    const AnalyticFamily family;
+    auto                 fine = family.draw(24, 3);
+    fine.prior                = 0.95 * fine.solution;
+    const auto coarse =
+      with_solution(fine,
+                    fine.prior + fine.solution +
+                      torch::cos(40. * fine.parameters.sum(1, true)) *
+                        fine.solution);
+    const SnapshotsInMemory a(coarse), b(fine);
+    const FidelityLevels    levels({&a, &b}, family.space);
+    EXPECT_LT(std::abs(levels.factor(0)), 5e-3);
   }
 
 
