@@ -20,6 +20,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <memory>
+#include <set>
+#include <stdexcept>
 
 namespace neuraldeal
 {
@@ -165,6 +169,7 @@ namespace neuraldeal
                        data.source)
           ->supports_slices(),
         data.source);
+    check_levels(learner);
     needs = learner.acquisition().needs();
     check_needs(learner);
   }
@@ -206,6 +211,41 @@ namespace neuraldeal
 
 
   template <typename VectorType>
+  void
+  ActiveCampaign<VectorType>::check_levels(const ActiveLearner &learner) const
+  {
+    std::set<std::string> names;
+    for (const auto &level : data.coarser)
+      {
+        if (level.name.empty() || !names.insert(level.name).second)
+          throw InputError(data.source,
+                           "the name of a coarser level",
+                           level.name,
+                           "one that no other level has");
+        if (!level.solve)
+          throw InputError(data.source,
+                           "the solver of the coarser level '" + level.name +
+                             "'",
+                           "missing",
+                           "a function like the host's solve()");
+        if (!std::isnan(level.cost) &&
+            !(level.cost > 0. && std::isfinite(level.cost)))
+          throw InputError(data.source,
+                           "the cost of the coarser level '" + level.name + "'",
+                           fmt::format("{}", level.cost),
+                           "a positive number, or none");
+      }
+    if (!data.coarser.empty() && !learner.has_surrogate())
+      throw InputError(data.source,
+                       "surrogate",
+                       "none",
+                       "one of the registered surrogates, where there are "
+                       "coarser levels to learn from");
+  }
+
+
+
+  template <typename VectorType>
   nlohmann::json
   ActiveCampaign<VectorType>::settings() const
   {
@@ -221,6 +261,9 @@ namespace neuraldeal
                              {"distribution", hexadecimal(inputs.hash())}};
     if (needs.given_threshold())
       result["threshold"] = data.threshold;
+    for (const auto &level : data.coarser)
+      result["coarser levels"].push_back(
+        {{"name", level.name}, {"cost", number(level.cost)}});
     return result;
   }
 
@@ -239,6 +282,15 @@ namespace neuraldeal
                        learner.settings()["acquisition"].get<std::string>(),
                        data.seed,
                        hexadecimal(fnv1a(text.data(), text.size())));
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  ActiveCampaign<VectorType>::level_name(const unsigned int level) const
+  {
+    return campaign_name() + ", level " + data.coarser.at(level).name;
   }
 
 
@@ -284,16 +336,28 @@ namespace neuraldeal
                              {"points", nlohmann::json::array()},
                              {"expected costs", nlohmann::json::array()},
                              {"rounds", nlohmann::json::array()}};
-    for (const auto &point : state.points)
-      result["points"].push_back(point);
-    for (const double cost : state.expected)
-      result["expected costs"].push_back(number(cost));
+    const auto     write  = [](const Asked &asked, nlohmann::json &to) {
+      for (const auto &point : asked.points)
+        to["points"].push_back(point);
+      for (const double cost : asked.expected)
+        to["expected costs"].push_back(number(cost));
+    };
+    write(state, result);
+    for (const auto &level : state.coarser)
+      {
+        result["coarser levels"].emplace_back();
+        write(level, result["coarser levels"].back());
+      }
     for (const auto &round : state.rounds)
-      result["rounds"].push_back({{"points", round.n_points},
-                                  {"failed", round.n_failed},
-                                  {"cost", number(round.cost)},
-                                  {"mean error", number(round.mean_error)},
-                                  {"error, 95 %", number(round.error_95)}});
+      {
+        result["rounds"].push_back({{"points", round.n_points},
+                                    {"failed", round.n_failed},
+                                    {"cost", number(round.cost)},
+                                    {"mean error", number(round.mean_error)},
+                                    {"error, 95 %", number(round.error_95)}});
+        if (!state.coarser.empty())
+          result["rounds"].back()["coarser points"] = round.n_coarser;
+      }
     return result;
   }
 
@@ -316,34 +380,64 @@ namespace neuraldeal
     state.learner.restore(json.value("learner", nlohmann::json()), file);
     try
       {
-        state.points.clear();
-        for (const auto &point : json.at("points"))
-          state.points.push_back(point.get<Input>());
-        state.expected.clear();
-        for (const auto &cost : json.at("expected costs"))
-          state.expected.push_back(number_from(cost));
+        const auto read = [](const nlohmann::json &from, Asked &asked) {
+          asked = {};
+          for (const auto &point : from.at("points"))
+            asked.points.push_back(point.template get<Input>());
+          for (const auto &cost : from.at("expected costs"))
+            asked.expected.push_back(number_from(cost));
+        };
+        read(json, state);
+        for (std::size_t l = 0; l < state.coarser.size(); ++l)
+          read(json.at("coarser levels").at(l), state.coarser[l]);
         state.rounds.clear();
         for (const auto &round : json.at("rounds"))
-          state.rounds.push_back({round.at("points").get<unsigned int>(),
-                                  round.at("failed").get<unsigned int>(),
-                                  number_from(round.at("cost")),
-                                  number_from(round.at("mean error")),
-                                  number_from(round.at("error, 95 %"))});
+          {
+            state.rounds.push_back({round.at("points").get<unsigned int>(),
+                                    round.at("failed").get<unsigned int>(),
+                                    number_from(round.at("cost")),
+                                    number_from(round.at("mean error")),
+                                    number_from(round.at("error, 95 %"))});
+            if (!state.coarser.empty())
+              state.rounds.back().n_coarser =
+                round.at("coarser points").get<std::vector<unsigned int>>();
+          }
       }
     catch (const nlohmann::json::exception &)
       {
         throw FileError(file, "an entry of it is damaged");
       }
-    const std::size_t n_decisions =
-      state.learner.acquisition().decisions().size();
-    if (state.points.size() != data.n_initial + n_decisions ||
-        state.expected.size() != state.points.size() ||
-        std::any_of(state.points.begin(),
-                    state.points.end(),
-                    [this](const Input &point) {
-                      return point.size() != inputs.size();
-                    }))
+    if (!is_consistent(state))
       throw FileError(file, "its points are damaged");
+  }
+
+
+
+  template <typename VectorType>
+  bool
+  ActiveCampaign<VectorType>::is_consistent(const State &state) const
+  {
+    // The highest level of each choice.
+    std::map<std::uint64_t, long> levels;
+    for (const auto &decision : state.learner.acquisition().decisions())
+      levels[decision.id] = std::max(decision.level, 0l);
+    const auto is_whole = [&](const Asked &asked, const long level) {
+      const auto n_chosen =
+        std::count_if(levels.begin(), levels.end(), [&](const auto &choice) {
+          return choice.second >= level;
+        });
+      return asked.points.size() == data.n_initial + std::size_t(n_chosen) &&
+             asked.expected.size() == asked.points.size() &&
+             std::all_of(asked.points.begin(),
+                         asked.points.end(),
+                         [this](const Input &point) {
+                           return point.size() == inputs.size();
+                         });
+    };
+    bool result = is_whole(state, long(state.coarser.size()));
+    for (std::size_t l = 0; l < state.coarser.size(); ++l)
+      result = result && is_whole(state.coarser[l], long(l));
+    return result;
   }
 
 
@@ -367,11 +461,11 @@ namespace neuraldeal
 
   template <typename VectorType>
   unsigned int
-  ActiveCampaign<VectorType>::solve(const std::string         &name,
-                                    const std::string         &design,
-                                    const std::vector<Input>  &points,
-                                    const std::vector<double> &costs,
-                                    const std::string         &problem) const
+  ActiveCampaign<VectorType>::solve(const FullOrderModel<VectorType> &solver,
+                                    const std::string                &name,
+                                    const std::string                &design,
+                                    const Asked                      &asked,
+                                    const std::string &problem) const
   {
     auto campaign_data                 = data.campaign;
     campaign_data.description.campaign = name;
@@ -379,17 +473,63 @@ namespace neuraldeal
     campaign_data.description.seed     = std::to_string(data.seed);
     if (campaign_data.description.parameter_units.empty())
       campaign_data.description.parameter_units = inputs.units();
-    // The campaign learns costs by itself where nothing is known of them.
-    const bool known = std::any_of(costs.begin(),
-                                   costs.end(),
+    // The campaign learns costs by itself where nothing is known of them; not
+    // from a store that has solves of several levels.
+    const bool known = !data.coarser.empty() ||
+                       std::any_of(asked.expected.begin(),
+                                   asked.expected.end(),
                                    [](const double c) { return c >= 0.; });
-    return Campaign<VectorType>(model, layout, groups, campaign_data)
+    return Campaign<VectorType>(solver, layout, groups, campaign_data)
       .run(
-        points.size(),
-        [&points](const long i) { return points[i]; },
+        asked.points.size(),
+        [&asked](const long i) { return asked.points[i]; },
         problem,
         inputs.names(),
-        known ? costs : std::vector<double>());
+        known ? asked.expected : std::vector<double>());
+  }
+
+
+
+  template <typename VectorType>
+  unsigned int
+  ActiveCampaign<VectorType>::solve_levels(const State       &state,
+                                           const std::string &problem) const
+  {
+    const std::string design = data.design + ", then chosen";
+    if (state.coarser.empty())
+      return solve(model, campaign_name(), design, state, problem);
+
+    // Where a coarser solve has failed there is no difference to learn.
+    std::set<Input> failed;
+    using Solver =
+      std::function<unsigned int(const Input &input, VectorType &solution)>;
+    const auto unless_failed = [&failed](const Solver &solver) {
+      return Solver(
+        [&failed, solver](const Input &input, VectorType &solution) {
+          if (failed.count(input) > 0)
+            throw std::runtime_error("the solve on a coarser level has failed");
+          return solver(input, solution);
+        });
+    };
+    unsigned int result = 0;
+    for (std::size_t l = 0; l < state.coarser.size(); ++l)
+      {
+        FullOrderModel<VectorType> solver = model;
+        solver.solve          = unless_failed(data.coarser[l].solve);
+        solver.fallback_solve = nullptr;
+        result +=
+          solve(solver, level_name(l), design, state.coarser[l], problem);
+        const SnapshotReader store(data.campaign.folder, problem);
+        const auto points = solved(store, level_name(l), state.coarser[l]);
+        for (std::size_t i = 0; i < state.coarser[l].points.size(); ++i)
+          if (!points.succeeded[i].template item<bool>())
+            failed.insert(state.coarser[l].points[i]);
+      }
+    FullOrderModel<VectorType> solver = model;
+    solver.solve                      = unless_failed(model.solve);
+    if (model.fallback_solve)
+      solver.fallback_solve = unless_failed(model.fallback_solve);
+    return result + solve(solver, campaign_name(), design, state, problem);
   }
 
 
@@ -397,13 +537,14 @@ namespace neuraldeal
   template <typename VectorType>
   SolvedPoints
   ActiveCampaign<VectorType>::solved(const SnapshotReader &store,
-                                     const State          &state) const
+                                     const std::string    &name,
+                                     const Asked          &asked) const
   {
-    const long n     = long(state.points.size());
-    const long first = store.first_id(campaign_name());
+    const long n     = long(asked.points.size());
+    const long first = store.first_id(name);
 
     SolvedPoints result;
-    result.inputs      = as_rows(state.points, inputs.size());
+    result.inputs      = as_rows(asked.points, inputs.size());
     result.succeeded   = torch::zeros({n}, torch::kBool);
     result.costs       = torch::full({n}, nan_value, torch::kFloat64);
     unsigned int found = 0;
@@ -411,12 +552,12 @@ namespace neuraldeal
       if (record.id >= first && record.id < first + n)
         {
           const long i = record.id - first;
-          if (record.parameters != state.points[i])
+          if (record.parameters != asked.points[i])
             throw FileError(state_file(),
                             fmt::format("its point {} is ({}), where the store "
                                         "has ({}) as sample {}",
                                         i,
-                                        shown(state.points[i]),
+                                        shown(asked.points[i]),
                                         shown(record.parameters),
                                         record.id));
           result.succeeded[i] = record.succeeded;
@@ -432,9 +573,31 @@ namespace neuraldeal
             result.costs[i] = cost;
           ++found;
         }
-    AssertThrow(found == state.points.size(),
+    AssertThrow(found == asked.points.size(),
                 ExcMessage("The campaign has left out a point."));
 
+    return result;
+  }
+
+
+
+  template <typename VectorType>
+  SolvedPoints
+  ActiveCampaign<VectorType>::solved(const SnapshotReader &store,
+                                     const State          &state) const
+  {
+    auto result = solved(store, campaign_name(), state);
+    for (std::size_t l = 0; l < state.coarser.size(); ++l)
+      {
+        result.coarser.push_back(
+          solved(store, level_name(l), state.coarser[l]));
+        auto &level = result.coarser.back();
+        if (const double cost = data.coarser[l].cost; std::isfinite(cost))
+          {
+            level.fixed_cost = cost;
+            level.costs.fill_(cost);
+          }
+      }
     std::vector<Input> held_out;
     for (unsigned int i = 0; i < data.n_held_out; ++i)
       held_out.push_back(held_out_input(i));
@@ -449,13 +612,23 @@ namespace neuraldeal
   ActiveCampaign<VectorType>::fit(const SnapshotReader &store,
                                   State                &state) const
   {
-    // Points that a later choice has added are none of this round's.
-    const long        first = store.first_id(campaign_name());
-    std::vector<long> ids;
-    for (const long id : store.ids())
-      if (id >= first && id < first + long(state.points.size()))
-        ids.push_back(id);
-    state.learner.fit(SnapshotReader(store, ids),
+    const auto reader = [&](const std::string &name, const Asked &asked) {
+      // Points that a later choice has added are none of this round's.
+      const long        first = store.first_id(name);
+      std::vector<long> ids;
+      for (const long id : store.ids())
+        if (id >= first && id < first + long(asked.points.size()))
+          ids.push_back(id);
+      return std::make_unique<SnapshotReader>(store, ids);
+    };
+    std::vector<std::unique_ptr<SnapshotReader>> readers;
+    for (std::size_t l = 0; l < state.coarser.size(); ++l)
+      readers.push_back(reader(level_name(l), state.coarser[l]));
+    readers.push_back(reader(campaign_name(), state));
+    std::vector<const SnapshotSource *> levels;
+    for (const auto &level : readers)
+      levels.push_back(level.get());
+    state.learner.fit(levels,
                       store.read_space(),
                       mpi_communicator(groups.world));
     state.learner.distribute(layout.first_value(),
@@ -590,6 +763,95 @@ namespace neuraldeal
 
 
   template <typename VectorType>
+  void
+  ActiveCampaign<VectorType>::add_unfinished(
+    const State                &state,
+    std::vector<Input>         &candidates,
+    std::vector<std::uint64_t> &ids) const
+  {
+    // Only fresh draws leave others behind.
+    if (state.coarser.empty() || data.candidates != "stream")
+      return;
+    std::map<std::uint64_t, long> levels;
+    for (const auto &decision : state.learner.acquisition().decisions())
+      levels[decision.id] = decision.level;
+    for (const auto &[id, level] : levels)
+      if (level < long(state.coarser.size()))
+        {
+          ids.push_back(id);
+          candidates.push_back(
+            inputs.draw(data.seed, CounterRandom::Stream::candidates, id));
+        }
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  ActiveCampaign<VectorType>::budget_is_spent(const State        &state,
+                                              const SolvedPoints &points) const
+  {
+    const Round &now = state.rounds.back();
+    if (now.mean_error <= data.error_goal)
+      return "the error goal is reached";
+    if (state.points.size() >= data.n_solves)
+      return "all solves are spent";
+    if (now.cost >= data.cost_budget)
+      return "the cost budget is spent";
+    double coarser_cost = 0.;
+    for (const auto &level : points.coarser)
+      coarser_cost +=
+        torch::nan_to_num(level.costs).sum().template item<double>();
+    const auto known =
+      points.costs.index_select(0,
+                                torch::nonzero(points.costs > 0.).squeeze(1));
+    // A level that is ever so cheap is not to be solved for ever.
+    if (coarser_cost > 0. && known.numel() > 0 &&
+        coarser_cost >= data.n_solves * known.mean().template item<double>())
+      return "the coarser levels have cost as much as all full solves may";
+    return "";
+  }
+
+
+
+  template <typename VectorType>
+  std::string
+  ActiveCampaign<VectorType>::choose_levels(
+    const Candidates         &given,
+    const std::vector<Input> &candidates,
+    const SolvedPoints       &points,
+    State                    &state) const
+  {
+    const auto rows       = as_rows(candidates, inputs.size());
+    const auto before     = state.learner.state();
+    const long k          = state.learner.settings()["round size"];
+    Candidates known      = given;
+    known.limits.cost     = data.cost_budget - state.rounds.back().cost;
+    known.limits.n_finest = long(data.n_solves) - long(state.points.size());
+    const auto choice     = state.learner.choose(known, rows, points, k);
+    for (std::size_t i = 0; i < choice.rows.size(); ++i)
+      for (std::size_t c = 0; c < choice.level_costs[i].size(); ++c)
+        {
+          const std::size_t l = choice.first_level[i] + c;
+          Asked &level = l < state.coarser.size() ? state.coarser[l] : state;
+          level.points.push_back(candidates[choice.rows[i]]);
+          level.expected.push_back(choice.level_costs[i][c]);
+        }
+    if (!choice.rows.empty())
+      return "";
+
+    // Is there none, or none that is cheap enough?
+    state.learner.restore(before, state_file());
+    known.limits.cost = std::numeric_limits<double>::infinity();
+    const bool is_there =
+      !state.learner.choose(known, rows, points, k).rows.empty();
+    state.learner.restore(before, state_file());
+    return is_there ? "the cost budget is spent" : "no candidate is left";
+  }
+
+
+
+  template <typename VectorType>
   ActiveLearner::Scores
   ActiveCampaign<VectorType>::score(const torch::Tensor     &all,
                                     const std::vector<long> &rows,
@@ -602,6 +864,9 @@ namespace neuraldeal
     auto          scale    = torch::zeros({n_rows}, torch::kFloat64);
     auto          residual = torch::zeros({n_rows}, torch::kFloat64);
     torch::Tensor features;
+    // (With a single level there are none.)
+    auto level_scales =
+      torch::zeros({n_rows, long(state.coarser.size()) + 1}, torch::kFloat64);
     groups.distribute((n_rows + size - 1) / size, [&](const unsigned int b) {
       const long begin = b * size, end = std::min(begin + size, n_rows);
       const auto index =
@@ -644,6 +909,8 @@ namespace neuraldeal
       scale.slice(0, begin, end).copy_(scores.scale);
       if (norms.defined())
         residual.slice(0, begin, end).copy_(norms);
+      if (scores.level_scales.defined())
+        level_scales.slice(0, begin, end).copy_(scores.level_scales);
       if (scores.features.defined())
         {
           if (!features.defined())
@@ -671,6 +938,13 @@ namespace neuraldeal
         result.residual = torch::full({n}, nan_value, torch::kFloat64);
         result.residual.index_copy_(0, index, residual);
       }
+    if (!state.coarser.empty())
+      {
+        everybody.sum(level_scales);
+        result.level_scales =
+          torch::full({n, level_scales.size(1)}, nan_value, torch::kFloat64);
+        result.level_scales.index_copy_(0, index, level_scales);
+      }
     if (width > 0)
       {
         if (!features.defined())
@@ -689,8 +963,8 @@ namespace neuraldeal
   ActiveCampaign<VectorType>::run(const std::string &problem) const
   {
     State state{
-      ActiveLearner(inputs.ranges(), data.learner, data.seed, data.source),
       {},
+      ActiveLearner(inputs.ranges(), data.learner, data.seed, data.source),
       {},
       {},
       {}};
@@ -699,6 +973,7 @@ namespace neuraldeal
     for (unsigned int i = 0; i < data.n_initial; ++i)
       state.points.push_back(inputs.at(design->point(i)));
     state.expected.assign(data.n_initial, nan_value);
+    state.coarser.assign(data.coarser.size(), state);
     const long round_size   = state.learner.settings()["round size"];
     const long n_candidates = state.learner.settings()["candidates"];
 
@@ -719,36 +994,47 @@ namespace neuraldeal
     result.n_solved = 0;
     if (data.n_held_out > 0)
       {
-        std::vector<Input> held_out;
+        Asked held_out;
         for (unsigned int i = 0; i < data.n_held_out; ++i)
-          held_out.push_back(held_out_input(i));
+          held_out.points.push_back(held_out_input(i));
+        held_out.expected.assign(data.n_held_out, nan_value);
         result.n_solved +=
-          solve(held_out_name(), "Monte Carlo", held_out, {}, problem);
+          solve(model, held_out_name(), "Monte Carlo", held_out, problem);
       }
 
     while (result.end.empty())
       {
-        result.n_solved += solve(campaign_name(),
-                                 data.design + ", then chosen",
-                                 state.points,
-                                 state.expected,
-                                 problem);
+        result.n_solved += solve_levels(state, problem);
         const SnapshotReader store(data.campaign.folder, problem);
         auto                 points = solved(store, state);
         const unsigned int   n      = state.points.size();
         result.first_id             = store.first_id(campaign_name());
         result.first_held_out_id    = store.first_id(held_out_name());
 
+        std::vector<unsigned int> n_coarser;
+        result.coarser.clear();
+        for (std::size_t l = 0; l < state.coarser.size(); ++l)
+          {
+            n_coarser.push_back(state.coarser[l].points.size());
+            result.coarser.push_back(
+              {state.coarser[l].points, store.first_id(level_name(l))});
+          }
+
         bool fitted  = false;
         bool changed = false;
-        if (state.rounds.empty() || state.rounds.back().n_points != n)
+        if (state.rounds.empty() || state.rounds.back().n_points != n ||
+            state.rounds.back().n_coarser != n_coarser)
           {
             Round round;
-            round.n_points = n;
+            round.n_points  = n;
+            round.n_coarser = n_coarser;
             round.n_failed =
               n - points.succeeded.sum().template item<std::int64_t>();
             round.cost =
               torch::nan_to_num(points.costs).sum().template item<double>();
+            for (const auto &level : points.coarser)
+              round.cost +=
+                torch::nan_to_num(level.costs).sum().template item<double>();
             if (data.n_held_out > 0)
               {
                 fit(store, state);
@@ -771,12 +1057,7 @@ namespace neuraldeal
           }
         const Round &now = state.rounds.back();
         const long   k   = std::min<long>(round_size, long(data.n_solves) - n);
-        if (now.mean_error <= data.error_goal)
-          result.end = "the error goal is reached";
-        else if (k <= 0)
-          result.end = "all solves are spent";
-        else if (now.cost >= data.cost_budget)
-          result.end = "the cost budget is spent";
+        result.end       = budget_is_spent(state, points);
         if (!result.end.empty())
           {
             if (changed)
@@ -786,10 +1067,10 @@ namespace neuraldeal
 
         // Choose.
         std::vector<std::uint64_t> ids;
-        const auto                 candidates =
-          candidates_of(state.learner.acquisition().n_rounds(),
-                        n_candidates,
-                        ids);
+        auto candidates = candidates_of(state.learner.acquisition().n_rounds(),
+                                        n_candidates,
+                                        ids);
+        add_unfinished(state, candidates, ids);
         const auto rows_of_all = as_rows(candidates, inputs.size());
         Candidates known;
         known.ids       = ids;
@@ -811,8 +1092,15 @@ namespace neuraldeal
             known.scale       = scores.scale;
             known.features    = scores.features;
             known.residual    = scores.residual;
+            if (scores.level_scales.defined())
+              known.set_level_scales(scores.level_scales);
           }
         groups.on_root([&]() {
+          if (!state.coarser.empty())
+            {
+              result.end = choose_levels(known, candidates, points, state);
+              return;
+            }
           // What a round is expected to cost has to fit into the budget.
           const auto   before = state.learner.state();
           const double mean_cost =

@@ -11,6 +11,7 @@
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -37,6 +38,15 @@ namespace neuraldeal
    * are. Where it chooses by a quantity of interest, that of each solution is
    * computed from the store, once in a run, and QuantityModel learns it.
    *
+   * Where the host solves on coarser levels as well (AdditionalData::coarser),
+   * a round chooses inputs and the level up to which each is solved, by what
+   * that is expected to lower the error for its cost; what is learned is a
+   * MultifidelityModel. The solves of a level are a campaign of their own,
+   * level_name(): full solves and coarser ones are never taken for each other.
+   * All of it is a campaign by another name than one without levels. Where a
+   * solve on a level fails, the finer ones of that input are not tried, and
+   * have failed.
+   *
    * With groups of one rank points and snapshots are the same bit for bit on
    * any number of ranks, unless they depend on measured seconds: see
    * AdditionalData::cost.
@@ -45,6 +55,26 @@ namespace neuraldeal
   class ActiveCampaign
   {
   public:
+    /** A level of fidelity below that of the full solves, such as a mesh. */
+    struct Level
+    {
+      std::string name;
+
+      /**
+       * As FullOrderModel::solve(): to a solution in the layout of the full
+       * one, such as that on a coarser mesh after a Prolongation. It may tell
+       * statistics.
+       */
+      std::function<unsigned int(const Input &input, VectorType &solution)>
+        solve;
+
+      /**
+       * What every solve costs, in the unit of AdditionalData::cost. Without
+       * it, it is learned as that of full solves is.
+       */
+      double cost = std::numeric_limits<double>::quiet_NaN();
+    };
+
     struct AdditionalData
     {
       /**
@@ -69,8 +99,20 @@ namespace neuraldeal
       std::string        candidates = "stream";
       std::vector<Input> table;
 
-      /** Full solves of all rounds together, with those that fail. */
+      /**
+       * Full solves of all rounds together, with those that fail. Coarser ones
+       * do not count, but for this: where they have cost as much as so many
+       * full ones, the rounds end.
+       */
       unsigned int n_solves = 64;
+
+      /**
+       * Levels to solve on beside that of the full solves, cheapest first.
+       * Points of the initial design are solved on all of them. They are worth
+       * it where coarser solutions follow the full ones and cost much less, but
+       * too much to be the prior of every query.
+       */
+      std::vector<Level> coarser;
 
       /**
        * A round takes no more than what is expected to be left of this, in
@@ -114,6 +156,16 @@ namespace neuraldeal
       double       cost       = 0; ///< of those that have one
       double       mean_error = std::numeric_limits<double>::quiet_NaN();
       double       error_95   = std::numeric_limits<double>::quiet_NaN();
+
+      /** Points asked for on each coarser level, full ones among them. */
+      std::vector<unsigned int> n_coarser = {};
+    };
+
+    /** What has become of a coarser level. */
+    struct LevelResult
+    {
+      std::vector<Input> points;   ///< in the order of the choices
+      long               first_id; ///< sample i has the id first_id + i
     };
 
     struct Result
@@ -122,8 +174,11 @@ namespace neuraldeal
       std::vector<Round> rounds;   ///< the initial design is the first
       long               first_id; ///< sample i has the id first_id + i
       long               first_held_out_id;
-      unsigned int       n_solved; ///< by this call, held-out ones too
-      std::string        end;      ///< why there is no further round
+      unsigned int       n_solved; ///< by this call, on any level, held-out
+                                   ///< ones too
+      std::string end;             ///< why there is no further round
+
+      std::vector<LevelResult> coarser; ///< as AdditionalData::coarser
     };
 
     /**
@@ -150,6 +205,10 @@ namespace neuraldeal
     std::string
     campaign_name() const;
 
+    /** The name of the campaign on coarser level @p level. */
+    std::string
+    level_name(const unsigned int level) const;
+
     /** The file of the choices, in the store's folder. */
     std::string
     state_file() const;
@@ -163,13 +222,21 @@ namespace neuraldeal
     held_out_name() const;
 
   private:
-    /** What is known between two rounds, the same on all ranks. */
-    struct State
+    /** What has been asked for on one level. */
+    struct Asked
     {
-      ActiveLearner       learner;
       std::vector<Input>  points;
       std::vector<double> expected; ///< costs of the points, NaN if unknown
-      std::vector<Round>  rounds;   ///< that have been measured
+    };
+
+    /** What is known between two rounds, the same on all ranks. */
+    struct State : Asked
+    {
+      ActiveLearner      learner;
+      std::vector<Round> rounds; ///< that have been measured
+
+      /** On the coarser levels, what has been asked for above among it. */
+      std::vector<Asked> coarser;
 
       /** Quantities of interest of the first points; not in the file. */
       std::vector<double> quantities;
@@ -185,6 +252,17 @@ namespace neuraldeal
     void
     from_json(const nlohmann::json &json, State &state) const;
 
+    /** @throw InputError for levels that cannot be. */
+    void
+    check_levels(const ActiveLearner &learner) const;
+
+    /**
+     * Whether there are as many points on each level as the initial design and
+     * the choices make, all of them of the right size.
+     */
+    bool
+    is_consistent(const State &state) const;
+
     /** All that choices depend on, but for the learner's own parameters. */
     nlohmann::json
     settings() const;
@@ -195,13 +273,29 @@ namespace neuraldeal
                   const long                  n,
                   std::vector<std::uint64_t> &ids) const;
 
-    /** Make the store hold these points. @return the solves spent. */
+    /**
+     * Add the candidates of earlier rounds that have been solved on some levels
+     * and not on all.
+     */
+    void
+    add_unfinished(const State                &state,
+                   std::vector<Input>         &candidates,
+                   std::vector<std::uint64_t> &ids) const;
+
+    /**
+     * Make the store hold these points, solved by @p solver.
+     * @return the solves spent.
+     */
     unsigned int
-    solve(const std::string         &name,
-          const std::string         &design,
-          const std::vector<Input>  &points,
-          const std::vector<double> &costs,
-          const std::string         &problem) const;
+    solve(const FullOrderModel<VectorType> &solver,
+          const std::string                &name,
+          const std::string                &design,
+          const Asked                      &asked,
+          const std::string                &problem) const;
+
+    /** The same on all levels, the cheapest first. */
+    unsigned int
+    solve_levels(const State &state, const std::string &problem) const;
 
     /**
      * What has become of the points.
@@ -216,6 +310,27 @@ namespace neuraldeal
      */
     torch::Tensor
     quantities(const SnapshotReader &store, State &state) const;
+
+    /** The same of the points of one level, of campaign @p name. */
+    SolvedPoints
+    solved(const SnapshotReader &store,
+           const std::string    &name,
+           const Asked          &asked) const;
+
+    /** Why no further round is to be chosen; empty if one is. */
+    std::string
+    budget_is_spent(const State &state, const SolvedPoints &points) const;
+
+    /**
+     * Choose among levels, on one rank, and add what has been chosen to the
+     * state.
+     * @return why nothing has been; empty if something has.
+     */
+    std::string
+    choose_levels(const Candidates         &known,
+                  const std::vector<Input> &candidates,
+                  const SolvedPoints       &points,
+                  State                    &state) const;
 
     /** Fit, and hand out the slices. */
     void

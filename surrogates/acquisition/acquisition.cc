@@ -11,7 +11,9 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 
 namespace neuraldeal
@@ -102,6 +104,95 @@ namespace neuraldeal
 
 
 
+    /**
+     * Check the values and norms of @p what, the candidates or one of their
+     * levels; those of no features are forgotten.
+     */
+    template <typename Chosen>
+    void
+    check_chosen_values(Chosen &what)
+    {
+      const long n_chosen =
+        what.chosen_features.defined() ? what.chosen_features.size(0) : 0;
+      if (n_chosen == 0)
+        what.chosen_values = what.chosen_norms = torch::Tensor();
+      if (what.chosen_values.defined())
+        check_features("chosen_values",
+                       what.chosen_values,
+                       n_chosen,
+                       what.chosen_values.dim() == 2 ?
+                         what.chosen_values.size(1) :
+                         1);
+      check_numbers("chosen_norms",
+                    what.chosen_norms,
+                    n_chosen,
+                    0.,
+                    infinity,
+                    false,
+                    "a positive number");
+    }
+
+
+
+    /** The levels of @p candidates, in float64 on the CPU and checked. */
+    void
+    check_levels(Candidates &candidates, const long n, const long n_features)
+    {
+      if (candidates.levels.empty())
+        return;
+      for (std::size_t l = 0; l < candidates.levels.size(); ++l)
+        {
+          auto             &level = candidates.levels[l];
+          const std::string of    = fmt::format(" on level {}", l);
+          for (auto *values : {&level.cost,
+                               &level.scale,
+                               &level.chosen_features,
+                               &level.chosen_values,
+                               &level.chosen_norms})
+            *values = as_double(*values);
+          acquisition_tools::needed(level.cost, "cost" + of, "levels");
+          check_numbers("cost" + of,
+                        level.cost,
+                        n,
+                        0.,
+                        infinity,
+                        false,
+                        "a positive number");
+          check_numbers("scale" + of,
+                        level.scale,
+                        n,
+                        0.,
+                        infinity,
+                        true,
+                        "a finite number that is not negative");
+          check_features("chosen_features" + of,
+                         level.chosen_features,
+                         -1,
+                         n_features);
+          check_chosen_values(level);
+        }
+      if (!candidates.n_solved.defined())
+        candidates.n_solved = torch::zeros({n}, torch::kInt64);
+      candidates.n_solved = candidates.n_solved.cpu().clone();
+      if (candidates.n_solved.dim() != 1 || candidates.n_solved.size(0) != n ||
+          candidates.n_solved.scalar_type() != torch::kInt64)
+        throw InputError(source_of_candidates,
+                         "the shape of n_solved",
+                         shape_of(candidates.n_solved) + " " +
+                           c10::toString(candidates.n_solved.scalar_type()),
+                         fmt::format("[{}] Long", n));
+      const long n_levels = long(candidates.levels.size());
+      if (((candidates.n_solved < 0) | (candidates.n_solved > n_levels))
+            .any()
+            .item<bool>())
+        throw InputError(source_of_candidates,
+                         "an entry of n_solved",
+                         "no number of levels",
+                         fmt::format("an integer from 0 to {}", n_levels));
+    }
+
+
+
     /** In float64 on the CPU. @throw InputError for what cannot be. */
     Candidates
     checked(const Candidates &given)
@@ -168,24 +259,9 @@ namespace neuraldeal
                        result.reference_features,
                        -1,
                        n_features);
-      const long n_chosen =
-        result.chosen_features.defined() ? result.chosen_features.size(0) : 0;
-      if (n_chosen == 0)
-        result.chosen_values = result.chosen_norms = torch::Tensor();
-      if (result.chosen_values.defined())
-        check_features("chosen_values",
-                       result.chosen_values,
-                       n_chosen,
-                       result.chosen_values.dim() == 2 ?
-                         result.chosen_values.size(1) :
-                         1);
-      check_numbers("chosen_norms",
-                    result.chosen_norms,
-                    n_chosen,
-                    0.,
-                    infinity,
-                    false,
-                    "a positive number");
+      check_chosen_values(result);
+
+      check_levels(result, n, n_features);
 
       if (given.marked.defined())
         {
@@ -228,9 +304,27 @@ namespace neuraldeal
       result.chosen_norms       = all.chosen_norms;
       result.reference_features = all.reference_features;
       result.threshold          = all.threshold;
+      result.levels             = all.levels;
+      for (auto &level : result.levels)
+        {
+          level.cost  = selected(level.cost);
+          level.scale = selected(level.scale);
+        }
+      result.n_solved = selected(all.n_solved);
+      result.limits   = all.limits;
       return result;
     }
   } // namespace
+
+
+
+  void
+  Candidates::set_level_scales(const torch::Tensor &scales)
+  {
+    levels.resize(scales.size(1));
+    for (std::size_t l = 0; l < levels.size(); ++l)
+      levels[l].scale = scales.select(1, l);
+  }
 
 
 
@@ -299,31 +393,62 @@ namespace neuraldeal
                        "the number of candidates to choose",
                        std::to_string(k),
                        "an integer that is not negative");
-    const auto all = checked(given);
+    auto all = checked(given);
 
-    std::set<std::uint64_t> before;
+    // What has been chosen before, with levels how high.
+    const long                    n_levels = long(all.levels.size());
+    std::map<std::uint64_t, long> before;
     for (const auto &decision : made)
-      before.insert(decision.id);
+      before[decision.id] = decision.level + 1;
     std::vector<long> free;
     for (long row = 0; row < long(all.ids.size()); ++row)
-      if (before.count(all.ids[row]) == 0 &&
-          !(all.marked.defined() && all.marked.data_ptr<bool>()[row]))
-        free.push_back(row);
+      {
+        const auto decided = before.find(all.ids[row]);
+        bool       is_free = decided == before.end();
+        if (n_levels > 0)
+          {
+            auto &n_solved = all.n_solved.data_ptr<std::int64_t>()[row];
+            if (!is_free)
+              n_solved = std::max<std::int64_t>(n_solved, decided->second);
+            is_free = n_solved < n_levels;
+          }
+        if (is_free &&
+            !(all.marked.defined() && all.marked.data_ptr<bool>()[row]))
+          free.push_back(row);
+      }
     std::sort(free.begin(), free.end(), [&](const long a, const long b) {
       return all.ids[a] < all.ids[b];
     });
 
-    const long n = std::min(k, long(free.size()));
+    const long n          = std::min(k, long(free.size()));
+    const auto candidates = rows_of(all, free);
     const auto choices =
-      n > 0 ?
-        function->choose(rows_of(all, free), n, RoundRandom(seed, round)) :
-        std::vector<AcquisitionFunction::Choice>();
+      n > 0 ? function->choose(candidates, n, RoundRandom(seed, round)) :
+              std::vector<AcquisitionFunction::Choice>();
 
-    std::vector<long> result;
+    std::vector<long>                              levels;
+    std::optional<acquisition_tools::LevelChoices> taken;
+    if (n_levels > 0)
+      taken.emplace(candidates);
     for (const auto &choice : choices)
       {
-        result.push_back(free[choice.row]);
-        made.push_back({round, all.ids[result.back()], choice.score});
+        long level = choice.level;
+        if (taken)
+          {
+            if (level < 0)
+              level = taken->best_level(choice.row);
+            if (taken->enough() || !taken->take(choice.row, level))
+              break;
+          }
+        levels.push_back(level);
+      }
+
+    std::vector<long> result;
+    for (std::size_t i = 0; i < levels.size(); ++i)
+      {
+        result.push_back(free[choices[i].row]);
+        made.push_back(
+          {round, all.ids[result.back()], choices[i].score, levels[i]});
       }
     ++round;
     return result;
@@ -336,11 +461,15 @@ namespace neuraldeal
   {
     auto decisions = nlohmann::json::array();
     for (const auto &decision : made)
-      decisions.push_back({decision.round,
-                           decision.id,
-                           std::isfinite(decision.score) ?
-                             nlohmann::json(decision.score) :
-                             nlohmann::json()});
+      {
+        decisions.push_back({decision.round,
+                             decision.id,
+                             std::isfinite(decision.score) ?
+                               nlohmann::json(decision.score) :
+                               nlohmann::json()});
+        if (decision.level >= 0)
+          decisions.back().push_back(std::uint64_t(decision.level));
+      }
     return {{"format", format},
             {"type", type},
             {"parameters", parameters},
@@ -382,11 +511,13 @@ namespace neuraldeal
                        entry("seed").get<std::uint64_t>(),
                        source);
     result.round = entry("rounds").get<std::uint64_t>();
-    std::set<std::uint64_t> before;
-    std::uint64_t           last = 0;
+    std::map<std::uint64_t, long> before;
+    std::uint64_t                 last = 0;
     for (const auto &decision : entry("decisions"))
       {
-        if (!decision.is_array() || decision.size() != 3 ||
+        const bool has_level = decision.is_array() && decision.size() == 4;
+        if (!decision.is_array() || (decision.size() != 3 && !has_level) ||
+            (has_level && !decision[3].is_number_unsigned()) ||
             !decision[0].is_number_unsigned() ||
             !decision[1].is_number_unsigned() ||
             !(decision[2].is_number() || decision[2].is_null()))
@@ -395,11 +526,15 @@ namespace neuraldeal
                                decision[1].get<std::uint64_t>(),
                                decision[2].is_null() ?
                                  -infinity :
-                                 decision[2].get<double>()};
+                                 decision[2].get<double>(),
+                               has_level ? decision[3].get<long>() : -1};
+        // Only on a higher level is a candidate chosen again.
+        const auto same = before.find(read.id);
         if (read.round < last || read.round >= result.round ||
-            !before.insert(read.id).second)
+            (same != before.end() && same->second >= read.level))
           throw damaged("decisions");
-        last = read.round;
+        before[read.id] = read.level;
+        last            = read.round;
         result.made.push_back(read);
       }
     return result;
@@ -502,6 +637,58 @@ namespace neuraldeal
           power * needed(candidates.cost, "cost", type + "' with a 'cost power")
                     .log();
       return result;
+    }
+
+
+
+    LevelChoices::LevelChoices(const Candidates &candidates)
+      : candidates(candidates)
+    {
+      const auto *data = candidates.n_solved.data_ptr<std::int64_t>();
+      solved.assign(data, data + candidates.n_solved.size(0));
+    }
+
+
+
+    long
+    LevelChoices::best_level(const long row) const
+    {
+      long   best  = -1;
+      double share = 0., cost_of_share = 0., largest = 0.;
+      for (long l = solved[row]; l < long(candidates.levels.size()); ++l)
+        {
+          const auto &level = candidates.levels[l];
+          share += std::pow(needed(level.scale,
+                                   fmt::format("scale on level {}", l),
+                                   "a choice among levels")[row]
+                              .item<double>(),
+                            2);
+          cost_of_share += level.cost[row].item<double>();
+          if (best < 0 || share / cost_of_share >= largest)
+            {
+              best    = l;
+              largest = share / cost_of_share;
+            }
+        }
+      return best;
+    }
+
+
+
+    bool
+    LevelChoices::take(const long row, const long level)
+    {
+      const bool is_finest = level + 1 == long(candidates.levels.size());
+      double     sum       = cost;
+      for (long l = solved[row]; l <= level; ++l)
+        sum += candidates.levels[l].cost[row].item<double>();
+      if (sum > candidates.limits.cost ||
+          (is_finest && n_finest >= candidates.limits.n_finest))
+        return false;
+      cost        = sum;
+      solved[row] = level + 1;
+      n_finest += is_finest;
+      return true;
     }
 
 

@@ -17,6 +17,27 @@
 namespace neuraldeal
 {
   /**
+   * What is known of the n candidates on one of several levels of fidelity, and
+   * of what has been learned there, which for all levels but the cheapest one
+   * is the difference to the level below; see FidelityLevels.
+   */
+  struct CandidateLevel
+  {
+    torch::Tensor cost; ///< of a solve on this level alone, [n], > 0
+
+    /** The part of the predicted relative error that is this level's, [n]. */
+    torch::Tensor scale;
+
+    /** As those of Candidates, of the m solves on this level. */
+    torch::Tensor chosen_features, chosen_values, chosen_norms;
+
+    /** By which errors of the values are errors of the solution. */
+    double factor = 1.;
+  };
+
+
+
+  /**
    * The n candidates of one round of active learning, and what is known of
    * them; undefined is what is not known. Tensors are on any device, of any
    * floating point type, and are taken to float64 on the CPU.
@@ -50,6 +71,34 @@ namespace neuraldeal
      * [R, F], for means over it; where they are undefined, the candidates.
      */
     torch::Tensor reference_features;
+
+    /**
+     * Where there are several levels on which a candidate may be solved: all
+     * of them, cheapest first. A solve on one comes with those on the levels
+     * below it. Values and norms above are not looked at then; chosen_features
+     * are those of the finest level.
+     */
+    std::vector<CandidateLevel> levels;
+
+    /** Set CandidateLevel::scale of all levels, [n, levels]. */
+    void
+    set_level_scales(const torch::Tensor &scales);
+
+    /** On how many levels, from the cheapest, they are solved, [n] int64. */
+    torch::Tensor n_solved;
+
+    /** Where the choices of a round among levels end. */
+    struct Limits
+    {
+      /** Before one with which all together would cost more than this. */
+      double cost = std::numeric_limits<double>::infinity();
+
+      /** When all together cost this. */
+      double enough = std::numeric_limits<double>::infinity();
+
+      /** Before one with which more than these would be on the finest level. */
+      long n_finest = std::numeric_limits<long>::max();
+    } limits;
 
     /**
      * The threshold t of the quantity of interest; for "expected improvement"
@@ -126,10 +175,13 @@ namespace neuraldeal
     {
       long   row;
       double score;
+      long   level = -1; ///< −1 where the method leaves it open, or has none
     };
 
     /**
-     * Choose @p k of @p candidates, best first.
+     * Choose @p k of @p candidates, best first. A method that chooses levels as
+     * well may choose a candidate again, on a higher one, and end early by
+     * Candidates::limits.
      * @param candidates as Acquisition hands them over: float64 on the CPU,
      * checked, by ascending id, all of them free to be chosen, so that the
      * first of equal ones is that of the smallest id.
@@ -223,6 +275,25 @@ namespace neuraldeal
    * k)) operations and O((n + R) (m + k) + n R) memory for R inputs z_j. It is
    * Acquisition::default_type().
    *
+   * With Candidates::levels a choice is that of a candidate and of a level up
+   * to which it is solved. The error is the sum of those of the levels, which
+   * are independent, each with a process of its own: at z_j its square is
+   *   s_j = Σ_l R_l² level_l(z_j) (var_l(z_j) + λ_l)
+   * with R_l by CandidateLevel::factor. "integrated error" takes the pair of x
+   * and l by which Σ_j s_j^{p/2} falls the most for its cost: with
+   *   r_j = Σ_k R_k² level_k(z_j) cov_k(x, z_j)²/(var_k(x) + λ_k)
+   * the largest
+   *   Σ_j (s_j^{p/2} − (s_j − r_j)^{p/2}) / (Σ_k cost_k(x))^q
+   * where k are the levels up to l on which x has not been solved, and q is
+   * the "cost power", or one where that is zero: costs are what levels are
+   * there for. (On each level for the 256 candidates of the largest first
+   * order.) A level that says nothing of the finest one has R_l = 0, and is not
+   * paid for. Where a level has less than two solves, or no level has any
+   * error, the finest is chosen. All other methods choose the candidate as if
+   * there were but one level, then the level l with the largest
+   *   Σ_k scale_k²/Σ_k cost_k,
+   * the share of the predicted variance that it ends, for its cost.
+   *
    * Features are divided by their standard deviations, over candidates and
    * chosen samples together, unless "features" is "as given".
    */
@@ -242,9 +313,10 @@ namespace neuraldeal
     /** One choice, and why. */
     struct Decision
     {
-      std::uint64_t round; ///< which call of choose()
-      std::uint64_t id;    ///< of the candidate
-      double        score; ///< at its turn; of what, the method says
+      std::uint64_t round;      ///< which call of choose()
+      std::uint64_t id;         ///< of the candidate
+      double        score;      ///< at its turn; of what, the method says
+      long          level = -1; ///< where there are several
     };
 
     /**
@@ -262,7 +334,9 @@ namespace neuraldeal
      * One round: choose @p k of @p candidates, best first, all that are left
      * where these are fewer. Those that are marked and those that have been
      * chosen before are never chosen. The order of the candidates is of no
-     * influence.
+     * influence. With Candidates::levels a candidate may be chosen again on
+     * a higher level, in the same round or another, and choices may end early
+     * by the limits; the levels stand in decisions().
      * @return their rows.
      * @throw InputError for candidates that are not as Candidates says, or that
      * lack what the method needs; the state is as before then.
@@ -300,7 +374,8 @@ namespace neuraldeal
 
     /**
      * Everything: "format", "type", "parameters", "seed", "rounds" and
-     * "decisions", a list of [round, id, score]; a score of −∞ is null.
+     * "decisions", a list of [round, id, score], with levels [round, id, score,
+     * level]; a score of −∞ is null.
      */
     nlohmann::json
     state() const;

@@ -37,6 +37,51 @@ namespace neuraldeal::acquisition_tools
              const nlohmann::json &parameters,
              const std::string    &type);
 
+  /**
+   * The choices of a round among candidates and levels, in the order in which
+   * they are made: what they cost, and whether there may be another one.
+   */
+  class LevelChoices
+  {
+  public:
+    /** @param candidates with levels; referred to. */
+    explicit LevelChoices(const Candidates &candidates);
+
+    /** On how many levels, from the cheapest, @p row is solved by now. */
+    long
+    n_solved(const long row) const
+    {
+      return solved[row];
+    }
+
+    /**
+     * The level of @p row that has the largest share of the predicted variance
+     * for its cost, the finest among equal ones.
+     */
+    long
+    best_level(const long row) const;
+
+    /**
+     * Solve @p row up to @p level.
+     * @return whether the limits allow that; if not, nothing has changed.
+     */
+    bool
+    take(const long row, const long level);
+
+    /** Whether no further choice is wanted. */
+    bool
+    enough() const
+    {
+      return cost >= candidates.limits.enough;
+    }
+
+  private:
+    const Candidates &candidates;
+    std::vector<long> solved;
+    double            cost     = 0.;
+    long              n_finest = 0;
+  };
+
   /** Features as distances and kernels take them. */
   struct Places
   {

@@ -47,6 +47,28 @@ namespace neuraldeal
       std::vector<double> result(data, data + d);
       return result;
     }
+
+    /** [n] bool: the rows of @p inputs that are rows of @p known. */
+    torch::Tensor
+    rows_among(const torch::Tensor &inputs, const torch::Tensor &known)
+    {
+      std::set<std::vector<double>> there;
+      for (long i = 0; i < known.size(0); ++i)
+        there.insert(row_of(known, i));
+      auto  result = torch::zeros({inputs.size(0)}, torch::kBool);
+      bool *marks  = result.data_ptr<bool>();
+      for (long i = 0; i < inputs.size(0); ++i)
+        marks[i] = there.count(row_of(inputs, i)) > 0;
+      return result;
+    }
+
+    /** Of what has been asked for, that which has succeeded, [m] bool. */
+    torch::Tensor
+    succeeded_of(const SolvedPoints &points, const long m)
+    {
+      return points.succeeded.defined() ? points.succeeded.cpu() :
+                                          torch::ones({m}, torch::kBool);
+    }
   } // namespace
 
 
@@ -130,6 +152,12 @@ namespace neuraldeal
               chosen_parameters["acquisition parameters"],
               seed,
               source)
+    , fitted([ranges, source, choices = chosen_parameters]() {
+      return make_surrogate(choices["surrogate"],
+                            ranges,
+                            choices["surrogate parameters"],
+                            source);
+    })
   {
     check_choice(source,
                  "features",
@@ -140,7 +168,11 @@ namespace neuraldeal
                  chosen_parameters["cost model"],
                  {"none", "kernel", "linear"});
     if (has_surrogate())
-      new_surrogate(); // A wrong parameter is said now.
+      // A wrong parameter is said now.
+      make_surrogate(chosen_parameters["surrogate"],
+                     ranges,
+                     chosen_parameters["surrogate parameters"],
+                     source);
     else if (chosen_parameters["features"] == "surrogate")
       throw InputError(source,
                        "features",
@@ -150,22 +182,11 @@ namespace neuraldeal
 
 
 
-  std::unique_ptr<Surrogate>
-  ActiveLearner::new_surrogate() const
-  {
-    return make_surrogate(chosen_parameters["surrogate"],
-                          ranges,
-                          chosen_parameters["surrogate parameters"],
-                          source);
-  }
-
-
-
-  const Surrogate &
+  const MultifidelityModel &
   ActiveLearner::surrogate() const
   {
-    TORCH_CHECK(fitted, "The active learner has not been fitted.");
-    return *fitted;
+    TORCH_CHECK(fitted.n_levels() > 0, "The active learner is not fitted.");
+    return fitted;
   }
 
 
@@ -175,73 +196,102 @@ namespace neuraldeal
                      const FieldSpace     &space,
                      const Communicator   &communicator)
   {
-    if (data.size() == 0)
-      throw InputError(source,
-                       "the number of solves that have succeeded",
-                       "0",
-                       "one at least, to learn from");
-    auto fresh = new_surrogate();
-    fresh->fit(data, space, communicator);
-    fitted          = std::move(fresh);
-    solved_features = torch::Tensor();
-    if (chosen_parameters["features"] == "surrogate")
-      {
-        std::vector<torch::Tensor> blocks;
-        for (long begin = 0; begin < data.size(); begin += block_size)
-          {
-            blocks.push_back(fitted->features(
-              data.read(begin, std::min(begin + block_size, data.size()))));
-            if (!blocks.back().defined())
-              throw InputError(
-                source,
-                "features",
-                "surrogate",
-                "inputs, since the surrogate '" +
-                  chosen_parameters["surrogate"].get<std::string>() +
-                  "' has no features");
-          }
-        solved_features = torch::cat(blocks);
-      }
+    fit(std::vector<const SnapshotSource *>{&data}, space, communicator);
+  }
 
-    solved_values = solved_norms = torch::Tensor();
-    if (chosen_parameters["acquisition"] == "integrated error")
+
+
+  void
+  ActiveLearner::fit(const std::vector<const SnapshotSource *> &levels,
+                     const FieldSpace                          &space,
+                     const Communicator                        &communicator)
+  {
+    for (std::size_t l = 0; l < levels.size(); ++l)
+      if (levels[l]->size() == 0)
+        throw InputError(source,
+                         "the number of solves that have succeeded" +
+                           (levels.size() > 1 ? fmt::format(" on level {}", l) :
+                                                ""),
+                         "0",
+                         "one at least, to learn from");
+    const FidelityLevels parts(levels, space, ranges);
+    fitted.fit(parts, space, communicator);
+
+    learned.clear();
+    factors.clear();
+    for (std::size_t l = 0; l < levels.size(); ++l)
       {
-        const auto in_blocks = [&](const auto &of) {
-          std::vector<torch::Tensor> blocks;
-          for (long begin = 0; begin < data.size(); begin += block_size)
-            blocks.push_back(
-              of(data.read(begin, std::min(begin + block_size, data.size()))));
-          return torch::cat(blocks);
-        };
-        const auto correction = [](const Snapshots &snapshots) {
-          return snapshots.solution - snapshots.prior;
-        };
-        const auto   sizes = in_blocks([&](const Snapshots &snapshots) {
-          return torch::stack({space.norm(correction(snapshots)),
-                               space.norm(snapshots.solution)},
-                              1);
-        });
-        const double typical =
-          sizes.select(1, 0).square().mean().sqrt().item<double>();
-        // Where all are what they were expected to be there is nothing to go
-        // by.
-        if (data.size() < 2 || typical == 0.)
-          return;
-        const auto pod = compute_pod(
-          data.size(),
-          [&](const long begin, const long end) {
-            return correction(data.read(begin, end));
-          },
-          space,
-          1e-3 * typical,
-          most_modes,
-          communicator);
-        solved_values    = in_blocks([&](const Snapshots &snapshots) {
-          return correction(snapshots).matmul(pod.projector);
-        });
-        const auto norms = sizes.select(1, 1);
-        solved_norms     = norms.clamp_min(1e-12 * norms.max().item<double>());
+        learned.push_back(learn(parts[l], *levels[l], space, communicator));
+        factors.push_back(parts.factor(l));
       }
+    // Errors of all levels are over norms of the finest one's solutions.
+    for (std::size_t l = 0; l + 1 < levels.size(); ++l)
+      if (learned[l].norms.defined() && learned.back().norms.defined())
+        learned[l].norms = learned[l].norms * (learned.back().norms.mean() /
+                                               learned[l].norms.mean());
+  }
+
+
+
+  ActiveLearner::Learned
+  ActiveLearner::learn(const SnapshotSource &data,
+                       const SnapshotSource &solved,
+                       const FieldSpace     &space,
+                       const Communicator   &communicator) const
+  {
+    Learned    result;
+    const auto in_blocks = [&](const auto &of) {
+      std::vector<torch::Tensor> blocks;
+      for (long begin = 0; begin < data.size(); begin += block_size)
+        blocks.push_back(of(begin, std::min(begin + block_size, data.size())));
+      return torch::cat(blocks);
+    };
+    if (chosen_parameters["features"] == "surrogate")
+      result.features = in_blocks([&](const long begin, const long end) {
+        const auto features = fitted.features(data.read(begin, end));
+        if (!features.defined())
+          throw InputError(source,
+                           "features",
+                           "surrogate",
+                           "inputs, since the surrogate '" +
+                             chosen_parameters["surrogate"].get<std::string>() +
+                             "' has no features");
+        return features;
+      });
+    if (chosen_parameters["acquisition"] != "integrated error")
+      return result;
+
+    const auto correction = [](const Snapshots &snapshots) {
+      return snapshots.solution - snapshots.prior;
+    };
+    const auto   sizes = in_blocks([&](const long begin, const long end) {
+      const auto snapshots = data.read(begin, end);
+      return torch::stack({space.norm(correction(snapshots)),
+                           space.norm(&solved == &data ?
+                                        snapshots.solution :
+                                        solved.read(begin, end).solution)},
+                          1);
+    });
+    const double typical =
+      sizes.select(1, 0).square().mean().sqrt().item<double>();
+    // Where all are what they were expected to be there is nothing to go by.
+    if (data.size() < 2 || typical == 0.)
+      return result;
+    const auto pod = compute_pod(
+      data.size(),
+      [&](const long begin, const long end) {
+        return correction(data.read(begin, end));
+      },
+      space,
+      1e-3 * typical,
+      most_modes,
+      communicator);
+    result.values    = in_blocks([&](const long begin, const long end) {
+      return correction(data.read(begin, end)).matmul(pod.projector);
+    });
+    const auto norms = sizes.select(1, 1);
+    result.norms     = norms.clamp_min(1e-12 * norms.max().item<double>());
+    return result;
   }
 
 
@@ -251,11 +301,8 @@ namespace neuraldeal
                             const long          n_values,
                             const Communicator &group)
   {
-    ModelFile file;
-    surrogate().save(file);
-    auto slice = new_surrogate();
-    slice->load(file, first_value, n_values, group);
-    fitted = std::move(slice);
+    surrogate(); // which has to be there
+    fitted.distribute(first_value, n_values, group);
   }
 
 
@@ -272,6 +319,9 @@ namespace neuraldeal
                                 std::numeric_limits<double>::quiet_NaN() *
                                   torch::ones_like(result.scale));
     result.mean  = prediction.mean;
+    if (prediction.level_scales.defined())
+      result.level_scales =
+        prediction.level_scales / prediction.norm.unsqueeze(1);
     if (chosen_parameters["features"] == "surrogate")
       result.features = surrogate().features(block);
     return result;
@@ -368,6 +418,122 @@ namespace neuraldeal
 
 
 
+  std::vector<torch::Tensor>
+  ActiveLearner::expected_level_costs(const torch::Tensor &given,
+                                      const SolvedPoints  &solved) const
+  {
+    const long d        = long(ranges.size());
+    const auto inputs   = checked_inputs(given, d, "the inputs of candidates");
+    const long n        = inputs.size(0);
+    const long n_levels = long(solved.coarser.size()) + 1;
+
+    std::vector<torch::Tensor> result(n_levels), x, costs, names;
+    for (long l = 0; l < n_levels; ++l)
+      {
+        const auto &points = l + 1 < n_levels ? solved.coarser[l] : solved;
+        if (std::isfinite(points.fixed_cost))
+          {
+            result[l] = torch::full({n}, points.fixed_cost, torch::kFloat64);
+            continue;
+          }
+        const auto all   = points.costs.defined() ?
+                             points.costs.to(torch::kCPU, torch::kFloat64) :
+                             torch::zeros({0}, torch::kFloat64);
+        const auto known = torch::nonzero(all.isfinite()).squeeze(1);
+        if (known.size(0) == 0)
+          throw InputError(source,
+                           fmt::format("the cost of a solve on level {}", l),
+                           "unknown",
+                           "a positive number of one solve at least, or one "
+                           "for all");
+        costs.push_back(all.index_select(0, known));
+        x.push_back(scaled(checked_inputs(points.inputs, d, "the solved inputs")
+                             .index_select(0, known)));
+        names.push_back(torch::full({known.size(0)}, l, torch::kInt64));
+        if (chosen_parameters["cost model"] == "none")
+          result[l] = costs.back().mean().expand({n}).contiguous();
+      }
+    if (names.empty() || chosen_parameters["cost model"] == "none")
+      return result;
+    const nlohmann::json parameters = {
+      {"regression", chosen_parameters["cost model"]}};
+    CostModel model(parameters, source);
+    model.fit(torch::cat(x), torch::cat(costs), torch::cat(names));
+    for (long l = 0; l < n_levels; ++l)
+      if (!result[l].defined())
+        result[l] =
+          model.predict(scaled(inputs), torch::full({n}, l, torch::kInt64))
+            .expected.clamp(std::numeric_limits<double>::min(),
+                            std::numeric_limits<double>::max());
+    return result;
+  }
+
+
+
+  torch::Tensor
+  ActiveLearner::describe_levels(Candidates          &candidates,
+                                 const torch::Tensor &inputs,
+                                 const SolvedPoints  &solved,
+                                 const long           k) const
+  {
+    const long n        = inputs.size(0);
+    auto       failed   = torch::zeros({n}, torch::kBool);
+    const long n_levels = long(solved.coarser.size()) + 1;
+    if (n_levels == 1)
+      return failed;
+
+    const auto costs    = expected_level_costs(inputs, solved);
+    candidates.n_solved = torch::zeros({n}, torch::kInt64);
+    candidates.levels.resize(n_levels);
+    auto all_levels  = torch::zeros({n}, torch::kFloat64);
+    auto still_to_do = torch::zeros({n}, torch::kFloat64);
+    for (long l = 0; l < n_levels; ++l)
+      {
+        auto       &level  = candidates.levels[l];
+        const auto &points = l + 1 < n_levels ? solved.coarser[l] : solved;
+        const auto  x =
+          checked_inputs(points.inputs, long(ranges.size()), "solved inputs");
+        const auto succeeded = succeeded_of(points, x.size(0));
+        const auto asked     = rows_among(inputs, x);
+        failed =
+          failed |
+          rows_among(inputs,
+                     x.index_select(0, torch::nonzero(~succeeded).squeeze(1)));
+        candidates.n_solved = candidates.n_solved + asked;
+
+        level.cost  = costs[l];
+        all_levels  = all_levels + level.cost;
+        still_to_do = still_to_do + ~asked * level.cost;
+        // What has no prediction is not chosen.
+        if (level.scale.defined())
+          level.scale = torch::where(level.scale.isfinite(),
+                                     level.scale,
+                                     torch::zeros_like(level.scale));
+        if (!candidates.features.defined())
+          level.chosen_features =
+            scaled(x.index_select(0, torch::nonzero(succeeded).squeeze(1)));
+        if (l >= long(learned.size()))
+          continue;
+        if (candidates.features.defined())
+          level.chosen_features = learned[l].features;
+        level.factor = factors[l];
+        if (level.chosen_features.defined() && learned[l].values.defined() &&
+            level.chosen_features.size(0) == learned[l].values.size(0))
+          {
+            level.chosen_values = learned[l].values;
+            level.chosen_norms  = learned[l].norms;
+          }
+      }
+    // What is solved on all levels is not chosen, whatever it would cost.
+    if (!candidates.cost.defined())
+      candidates.cost = torch::where(still_to_do > 0., still_to_do, all_levels);
+    if (n > 0)
+      candidates.limits.enough = double(k) * all_levels.mean().item<double>();
+    return failed;
+  }
+
+
+
   ActiveLearner::Choice
   ActiveLearner::choose(Candidates           candidates,
                         const torch::Tensor &given,
@@ -404,6 +570,8 @@ namespace neuraldeal
                           torch::zeros({n}, torch::kBool);
     const auto avoided =
       inputs.index_select(0, torch::nonzero(marked).squeeze(1));
+    // (Of what has failed on a coarser level there is no difference to learn.)
+    marked = marked | describe_levels(candidates, inputs, solved, k);
     for (auto *const known : {&candidates.scale, &candidates.residual})
       if (known->defined())
         {
@@ -427,6 +595,8 @@ namespace neuraldeal
                                        torch::cat({x, held_out, avoided})));
     candidates.marked = marked | repeated;
 
+    const bool    has_levels = !solved.coarser.empty();
+    const Learned full       = learned.empty() ? Learned() : learned.back();
     // What has no prediction has no features of the surrogate's either.
     if (candidates.features.defined())
       candidates.features =
@@ -438,18 +608,18 @@ namespace neuraldeal
         candidates.features        = scaled(inputs);
         candidates.chosen_features = scaled(x);
         // What has failed has no values, and is no candidate in any case.
-        if (solved_values.defined() && solved.succeeded.defined())
+        if (full.values.defined() && solved.succeeded.defined())
           candidates.chosen_features = candidates.chosen_features.index_select(
             0, torch::nonzero(solved.succeeded.cpu()).squeeze(1));
       }
-    else if (!candidates.chosen_features.defined() && solved_features.defined())
-      candidates.chosen_features = solved_features;
-    if (!candidates.chosen_values.defined() && solved_values.defined() &&
-        candidates.chosen_features.defined() &&
-        candidates.chosen_features.size(0) == solved_values.size(0))
+    else if (!candidates.chosen_features.defined() && full.features.defined())
+      candidates.chosen_features = full.features;
+    if (!has_levels && !candidates.chosen_values.defined() &&
+        full.values.defined() && candidates.chosen_features.defined() &&
+        candidates.chosen_features.size(0) == full.values.size(0))
       {
-        candidates.chosen_values = solved_values;
-        candidates.chosen_norms  = solved_norms;
+        candidates.chosen_values = full.values;
+        candidates.chosen_norms  = full.norms;
       }
 
     const auto costs = expected_costs(inputs, solved);
@@ -471,10 +641,43 @@ namespace neuraldeal
     add_quantity(candidates, inputs, solved);
 
     Choice result;
+    if (has_levels)
+      {
+        result.rows = chooser.choose(candidates, most_choices * k);
+        describe_choice(candidates, result);
+        return result;
+      }
     result.rows = chooser.choose(candidates, k);
     for (const long row : result.rows)
       result.costs.push_back(costs[row].item<double>());
     return result;
+  }
+
+
+
+  void
+  ActiveLearner::describe_choice(const Candidates &candidates,
+                                 Choice           &choice) const
+  {
+    const std::size_t n         = choice.rows.size();
+    const auto       &decisions = chooser.decisions();
+    auto              n_solved  = candidates.n_solved.clone();
+    for (std::size_t i = 0; i < n; ++i)
+      {
+        const long row   = choice.rows[i];
+        const long last  = decisions[decisions.size() - n + i].level;
+        const long first = n_solved[row].item<std::int64_t>();
+        n_solved[row]    = last + 1;
+        choice.first_level.push_back(first);
+        choice.level_costs.emplace_back();
+        for (long l = first; l <= last; ++l)
+          choice.level_costs.back().push_back(
+            candidates.levels[l].cost[row].item<double>());
+        choice.costs.push_back(
+          std::accumulate(choice.level_costs.back().begin(),
+                          choice.level_costs.back().end(),
+                          0.));
+      }
   }
 
 
@@ -489,32 +692,57 @@ namespace neuraldeal
                        const long                        k,
                        const double                      threshold)
   {
+    return round(std::vector<const SnapshotSource *>{&data},
+                 space,
+                 solved,
+                 ids,
+                 inputs,
+                 prior,
+                 k,
+                 threshold);
+  }
+
+
+
+  ActiveLearner::Choice
+  ActiveLearner::round(const std::vector<const SnapshotSource *> &levels,
+                       const FieldSpace                          &space,
+                       const SolvedPoints                        &solved,
+                       const std::vector<std::uint64_t>          &ids,
+                       const torch::Tensor                       &inputs,
+                       const Priors                              &prior,
+                       const long                                 k,
+                       const double                               threshold)
+  {
     Candidates candidates;
     candidates.ids       = ids;
     candidates.threshold = threshold;
     if (has_surrogate())
       {
-        fit(data, space);
-        std::vector<torch::Tensor> scales, features;
+        fit(levels, space);
+        std::vector<torch::Tensor> scales, features, level_scales;
         const long                 n = long(ids.size());
         for (long begin = 0; begin < n; begin += block_size)
           {
             const long end = std::min(begin + block_size, n);
             Inputs     block;
             block.parameters  = inputs.slice(0, begin, end);
-            block.prior       = prior ?
-                                  prior(begin, end) :
-                                  torch::zeros({end - begin, fitted->n_values()},
-                                         torch::kFloat64);
+            block.prior       = prior ? prior(begin, end) :
+                                        torch::zeros({end - begin, fitted.n_values()},
+                                               torch::kFloat64);
             const auto scores = score(block);
             scales.push_back(scores.scale);
             if (scores.features.defined())
               features.push_back(scores.features);
+            if (scores.level_scales.defined())
+              level_scales.push_back(scores.level_scales);
           }
         if (n > 0)
           candidates.scale = torch::cat(scales);
         if (!features.empty())
           candidates.features = torch::cat(features);
+        if (!level_scales.empty())
+          candidates.set_level_scales(torch::cat(level_scales));
       }
     return choose(std::move(candidates), inputs, solved, k);
   }

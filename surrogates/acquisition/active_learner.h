@@ -5,13 +5,12 @@
 #define neuraldeal_surrogates_acquisition_active_learner_h
 
 #include <neuraldeal/surrogates/acquisition/acquisition.h>
+#include <neuraldeal/surrogates/multifidelity_model.h>
 #include <neuraldeal/surrogates/surrogate.h>
 
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +31,16 @@ namespace neuraldeal
 
     /** Inputs of test points, [h, d], never to be chosen; or undefined. */
     torch::Tensor held_out;
+
+    /** What every solve costs, where that is known beforehand. */
+    double fixed_cost = std::numeric_limits<double>::quiet_NaN();
+
+    /**
+     * Where there are several levels of fidelity: what has been asked for on
+     * the coarser ones, cheapest first. All inputs of a level are among those
+     * of the level below. Test points are those of the finest level, above.
+     */
+    std::vector<SolvedPoints> coarser;
   };
 
   /**
@@ -45,6 +54,12 @@ namespace neuraldeal
    * A round of active learning without the solver: learn what has been solved,
    * say of candidates how wrong the prediction may be, choose those to solve
    * next. The host draws the candidates and solves what is chosen.
+   *
+   * Where the host solves on several levels of fidelity, the cheapest one is
+   * learned, and for each other one its difference to the level below
+   * (MultifidelityModel); a choice is then one of a candidate and of a level up
+   * to which it is to be solved (register_acquisitions()). A round chooses what
+   * costs as much as its number of solves on the finest level.
    *
    * A choice is a function of the arguments and of the choices before, which
    * state() holds.
@@ -101,6 +116,15 @@ namespace neuraldeal
         const Communicator   &communicator = Communicator());
 
     /**
+     * The same for solves on several levels, cheapest first; see
+     * FidelityLevels.
+     */
+    void
+    fit(const std::vector<const SnapshotSource *> &levels,
+        const FieldSpace                          &space,
+        const Communicator &communicator = Communicator());
+
+    /**
      * Keep the values @p first_value, …, @p first_value + @p n_values − 1 of
      * the fields, where the others are with the other processes of @p group:
      * priors are such slices from now on. See Surrogate::load().
@@ -118,6 +142,10 @@ namespace neuraldeal
       torch::Tensor features; ///< [n, F], undefined unless from the surrogate
       torch::Tensor mean;     ///< [n, N] the predictions
       torch::Tensor residual; ///< [n] theirs; undefined, for the host to tell
+
+      /** The parts of the scale that are of each level, [n, levels]; undefined
+       * with a single one. */
+      torch::Tensor level_scales;
     };
 
     /** @p block should be small: its priors and predictions are whole fields.
@@ -130,6 +158,13 @@ namespace neuraldeal
     {
       std::vector<long>   rows;
       std::vector<double> costs; ///< NaN without a cost model
+
+      /**
+       * With several levels: the lowest one that each is still to be solved on,
+       * and the expected costs of that and those above up to the chosen one.
+       */
+      std::vector<long>                first_level;
+      std::vector<std::vector<double>> level_costs;
     };
 
     /**
@@ -141,8 +176,13 @@ namespace neuraldeal
      * values of what has been chosen, cost and feasibility where there is a
      * model, and by QuantityModel what the acquisition has to know of the
      * quantity of interest; the best of its values so far, but no other
-     * threshold.
+     * threshold. With SolvedPoints::coarser all but the scales of the levels is
+     * filled in, Candidates::limits::enough among it, and a failure on any
+     * level marks.
      * @param inputs of the candidates, [n, d].
+     * @param k with several levels, what as many full solves are expected to
+     * cost on average is what the choices cost, but for a part of the last one;
+     * they are no more than @ref most_choices times @p k.
      * @throw InputError for shapes that do not fit, fewer than two values of a
      * quantity that is needed, or where the acquisition lacks what it needs.
      * The state is as before then.
@@ -172,14 +212,34 @@ namespace neuraldeal
           const long                        k,
           const double threshold = std::numeric_limits<double>::quiet_NaN());
 
+    /** The same with several levels, cheapest first; see fit(). */
+    Choice
+    round(const std::vector<const SnapshotSource *> &levels,
+          const FieldSpace                          &space,
+          const SolvedPoints                        &solved,
+          const std::vector<std::uint64_t>          &ids,
+          const torch::Tensor                       &inputs,
+          const Priors                              &prior,
+          const long                                 k,
+          const double threshold = std::numeric_limits<double>::quiet_NaN());
+
     /** Expected costs of solves by what has been solved, [n]; NaN without a
      * cost model or without costs to learn from. */
     torch::Tensor
     expected_costs(const torch::Tensor &inputs,
                    const SolvedPoints  &solved) const;
 
-    /** The surrogate as fit() has left it. */
-    const Surrogate &
+    /**
+     * The same of solves on each of several levels, cheapest first. Without a
+     * cost model they are the mean of those known of the level.
+     * @throw InputError where no cost of a level is known.
+     */
+    std::vector<torch::Tensor>
+    expected_level_costs(const torch::Tensor &inputs,
+                         const SolvedPoints  &solved) const;
+
+    /** The surrogate as fit() has left it, with all its levels. */
+    const MultifidelityModel &
     surrogate() const;
 
     /** All choices so far. */
@@ -206,13 +266,45 @@ namespace neuraldeal
      */
     static constexpr long block_size = 16;
 
+    /** Choices among levels for each solve of a round's size. */
+    static constexpr long most_choices = 32;
+
   private:
     /** Inputs of order one, logarithms where these are even, [n, d]. */
     torch::Tensor
     scaled(const torch::Tensor &inputs) const;
 
-    std::unique_ptr<Surrogate>
-    new_surrogate() const;
+    /** What methods want to know of a level's solves; some undefined. */
+    struct Learned
+    {
+      torch::Tensor features;      ///< where they are the surrogate's, [m, F]
+      torch::Tensor values, norms; ///< see Candidates::chosen_values
+    };
+
+    /**
+     * @param data what the level has to learn.
+     * @param solved the same samples with the level's own solutions.
+     */
+    Learned
+    learn(const SnapshotSource &data,
+          const SnapshotSource &solved,
+          const FieldSpace     &space,
+          const Communicator   &communicator) const;
+
+    /**
+     * Fill in what is known of the levels, where there are several.
+     * @param inputs of the candidates.
+     * @return the candidates that have failed on a coarser level, [n] bool.
+     */
+    torch::Tensor
+    describe_levels(Candidates          &candidates,
+                    const torch::Tensor &inputs,
+                    const SolvedPoints  &solved,
+                    const long           k) const;
+
+    /** Levels and costs of the rows that have just been chosen. */
+    void
+    describe_choice(const Candidates &candidates, Choice &choice) const;
 
     /** What solved points tell of the quantity of interest, see choose(). */
     void
@@ -225,13 +317,10 @@ namespace neuraldeal
     const nlohmann::json          chosen_parameters;
     const std::uint64_t           seed;
     Acquisition                   chooser;
-    std::unique_ptr<Surrogate>    fitted;
+    MultifidelityModel            fitted;
 
-    /** Of the data of fit(), where features are the surrogate's, [m, F]. */
-    torch::Tensor solved_features;
-
-    /** Of the same, for "integrated error": see Candidates::chosen_values. */
-    torch::Tensor solved_values, solved_norms;
+    std::vector<Learned> learned; ///< of each level, by fit()
+    std::vector<double>  factors; ///< FidelityLevels::factor()
   };
 } // namespace neuraldeal
 

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <optional>
 
 namespace neuraldeal
 {
@@ -43,6 +43,26 @@ namespace neuraldeal
       rows.erase(end, rows.end());
       std::sort(rows.begin(), rows.end());
       return rows;
+    }
+
+
+
+    /**
+     * By what Σ_j l_j v_j^h falls where the @p values v_j, [R], fall by
+     * @p falls, a row for each way, [k, R]: the whole difference, of which
+     * Σ_j l_j h v_j^(h − 1) falls_j is the first order. @return [k]
+     */
+    torch::Tensor
+    fall_of_powers(const torch::Tensor &values,
+                   const torch::Tensor &falls,
+                   const torch::Tensor &levels,
+                   const double         h)
+    {
+      const auto now = values.unsqueeze(0);
+      // x^h − y^h = x^h (1 − (1 − f)^h), with f = 1 − y/x ≤ 1.
+      const auto share = (falls / now).clamp(0., 1.);
+      return torch::mv(now.pow(h) * -torch::expm1(h * torch::log1p(-share)),
+                       levels);
     }
 
 
@@ -105,15 +125,9 @@ namespace neuraldeal
         return sums / (variance + noise);
       }
 
-      /**
-       * By what Σ_j l_j (var_j + λ)^h falls with the candidates @p rows, [k],
-       * for h ≤ 1: the whole difference, of which reduction() is the first
-       * order, for l_j h (var_j + λ)^(h − 1) as weights.
-       */
+      /** By what the variances var_j fall with the candidates @p rows, [k, R]. */
       torch::Tensor
-      reduction(const torch::Tensor &rows,
-                const torch::Tensor &levels,
-                const double         half_power) const
+      falls(const torch::Tensor &rows) const
       {
         auto covariances = covariance.index_select(0, rows);
         if (n_rows > n_before)
@@ -122,14 +136,15 @@ namespace neuraldeal
             torch::mm(
               whitened.slice(0, n_before, n_rows).index_select(1, rows).t(),
               of_reference.slice(0, n_before, n_rows));
-        const auto now  = (variance_of_reference + noise).unsqueeze(0);
-        const auto fall = covariances.square() /
-                          (variance.index_select(0, rows) + noise).unsqueeze(1);
-        // x^h − y^h = x^h (1 − (1 − f)^h), with f = 1 − y/x ≤ 1.
-        const auto share = (fall / now).clamp(0., 1.);
-        return torch::mv(now.pow(half_power) *
-                           -torch::expm1(half_power * torch::log1p(-share)),
-                         levels);
+        return covariances.square() /
+               (variance.index_select(0, rows) + noise).unsqueeze(1);
+      }
+
+      /** var_j + λ, [R]. */
+      torch::Tensor
+      at_reference() const
+      {
+        return variance_of_reference + noise;
       }
 
       /** Choose one more. */
@@ -202,10 +217,13 @@ namespace neuraldeal
              const long         k,
              const RoundRandom &random) const override
       {
-        const std::string type   = "integrated error";
-        const auto        weight = log_weight(candidates, parameters, type);
-        const auto        x      = places(candidates, parameters, type);
-        const auto        reference =
+        if (!candidates.levels.empty())
+          if (const auto choices = choose_levels(candidates, k, random))
+            return *choices;
+
+        const auto weight = log_weight(candidates, parameters, type);
+        const auto x      = places(candidates, parameters, type);
+        const auto reference =
           x.reference.defined() ? x.reference : some(candidates, x, random);
 
         // Without values nothing is known of lengths and errors.
@@ -216,21 +234,14 @@ namespace neuraldeal
         double           noise = parameters["noise"];
         auto levels  = torch::ones({reference.size(0)}, torch::kFloat64);
         auto weights = levels;
-        if (candidates.chosen_values.defined() && x.chosen.size(0) > 1)
+        if (candidates.levels.empty() && candidates.chosen_values.defined() &&
+            x.chosen.size(0) > 1)
           {
-            power = parameters["norm"];
-            ErrorProcess::Parameters choices;
-            choices.kernel           = parameters["kernel"];
-            choices.evidence_samples = parameters["evidence samples"];
-            choices.varying          = parameters["varying lengths"];
-            choices.local            = parameters["local errors"];
-            const ErrorProcess errors(x.chosen,
-                                      candidates.chosen_values,
-                                      candidates.chosen_norms,
-                                      choices);
-            kernel = errors.covariance();
-            noise  = errors.noise();
-            levels = errors.level(reference).pow(0.5 * power);
+            power             = parameters["norm"];
+            const auto errors = process_of(x.chosen, candidates);
+            kernel            = errors.covariance();
+            noise             = errors.noise();
+            levels            = errors.level(reference).pow(0.5 * power);
             weights =
               levels * (noise * (1. + errors.regression().leverage(reference)))
                          .pow(0.5 * power - 1.);
@@ -261,16 +272,19 @@ namespace neuraldeal
                 const auto rows  = largest_rows(values, taken, n_exact);
                 const auto index = torch::tensor(
                   std::vector<std::int64_t>(rows.begin(), rows.end()));
-                const auto exact =
-                  weight.index_select(0, index) +
-                  process.reduction(index, levels, 0.5 * power).log();
+                const auto exact = weight.index_select(0, index) +
+                                   fall_of_powers(process.at_reference(),
+                                                  process.falls(index),
+                                                  levels,
+                                                  0.5 * power)
+                                     .log();
                 const long best =
                   largest(exact, std::vector<char>(rows.size(), 0));
                 row   = rows[best];
                 score = exact[best].item<double>();
               }
             taken[row] = 1;
-            result.push_back({row, score});
+            result.push_back({row, score, long(candidates.levels.size()) - 1});
             if (long(result.size()) == k)
               return result;
             process.add(row);
@@ -278,27 +292,192 @@ namespace neuraldeal
       }
 
     private:
-      /** "reference points" of the candidates, or all of them. */
+      static constexpr const char *type = "integrated error";
+
+      /** What the values of @p chosen, the candidates or one of their levels,
+       * tell at the places @p x of their features. */
+      template <typename Chosen>
+      ErrorProcess
+      process_of(const torch::Tensor &x, const Chosen &chosen) const
+      {
+        ErrorProcess::Parameters choices;
+        choices.kernel           = parameters["kernel"];
+        choices.evidence_samples = parameters["evidence samples"];
+        choices.varying          = parameters["varying lengths"];
+        choices.local            = parameters["local errors"];
+        return ErrorProcess(x,
+                            chosen.chosen_values,
+                            chosen.chosen_norms,
+                            choices);
+      }
+
+      /**
+       * Candidates and levels, by the formula of register_acquisitions();
+       * nothing where the levels do not say enough for it.
+       */
+      std::optional<std::vector<Choice>>
+      choose_levels(const Candidates  &candidates,
+                    const long         k,
+                    const RoundRandom &random) const
+      {
+        const auto &levels   = candidates.levels;
+        const long  n_levels = long(levels.size());
+
+        // One unit of features for all levels.
+        std::vector<torch::Tensor> features;
+        std::vector<std::int64_t>  n_chosen;
+        for (const auto &level : levels)
+          {
+            if (!level.chosen_features.defined() ||
+                level.chosen_features.size(0) < 2)
+              return std::nullopt;
+            features.push_back(level.chosen_features);
+            n_chosen.push_back(level.chosen_features.size(0));
+          }
+        Candidates together      = candidates;
+        together.chosen_features = torch::cat(features);
+        const auto x             = places(together, parameters, type);
+        const auto chosen        = x.chosen.split_with_sizes(n_chosen);
+        const auto reference =
+          x.reference.defined() ? x.reference : some(candidates, x, random);
+
+        // R_l² level_l and the squares of all errors together. What has no
+        // values has no errors.
+        std::vector<std::optional<ErrorProcess>> errors(n_levels);
+        std::vector<torch::Tensor>               size(n_levels);
+        auto square = torch::zeros({reference.size(0)}, torch::kFloat64);
+        for (long l = 0; l < n_levels; ++l)
+          if (levels[l].chosen_values.defined() && levels[l].factor != 0.)
+            {
+              errors[l].emplace(process_of(chosen[l], levels[l]));
+              size[l] = levels[l].factor * levels[l].factor *
+                        errors[l]->level(reference);
+              square =
+                square + size[l] * errors[l]->noise() *
+                           (1. + errors[l]->regression().leverage(reference));
+            }
+        if (!(square.min().item<double>() > 0.))
+          return std::nullopt;
+        const double power = parameters["norm"];
+        const auto   slope = square.pow(0.5 * power - 1.);
+        const auto   one   = torch::ones_like(square);
+
+        std::vector<std::optional<ConditionalCovariance>> processes(n_levels);
+        for (long l = 0; l < n_levels; ++l)
+          if (errors[l])
+            {
+              // No more than the limits allow.
+              const double most =
+                candidates.limits.enough / levels[l].cost.min().item<double>() +
+                1.;
+              processes[l].emplace(errors[l]->covariance(),
+                                   errors[l]->noise(),
+                                   chosen[l],
+                                   x.candidates,
+                                   reference,
+                                   slope * size[l],
+                                   most < double(k) ? long(most) : k);
+            }
+
+        const double given      = parameters["cost power"];
+        const double cost_power = given > 0. ? given : 1.;
+        const long   n          = long(candidates.ids.size());
+        const auto   weight     = candidates.feasibility.defined() ?
+                                    candidates.feasibility.log() :
+                                    torch::zeros({n}, torch::kFloat64);
+        LevelChoices taken(candidates);
+        auto         n_solved = candidates.n_solved.clone();
+
+        std::vector<Choice> result;
+        while (long(result.size()) < k && !taken.enough())
+          {
+            Choice best{-1, 0., -1};
+            auto   gain = torch::zeros({n}, torch::kFloat64);
+            auto   cost = torch::zeros({n}, torch::kFloat64);
+            square      = torch::zeros_like(square);
+            for (long l = 0; l < n_levels; ++l)
+              if (processes[l])
+                square = square + size[l] * processes[l]->at_reference();
+            for (long l = 0; l < n_levels; ++l)
+              {
+                const auto open = n_solved <= l;
+                if (processes[l])
+                  gain = gain + open * processes[l]->reduction();
+                cost = cost + open * levels[l].cost;
+                const auto values =
+                  weight + gain.log() - cost_power * cost.log();
+                const auto        closed = open.logical_not().contiguous();
+                const bool       *marks  = closed.data_ptr<bool>();
+                std::vector<char> not_here(marks, marks + n);
+                const auto        rows =
+                  largest_rows(values.contiguous(), not_here, n_exact);
+                if (rows.empty())
+                  continue;
+                const auto index = torch::tensor(
+                  std::vector<std::int64_t>(rows.begin(), rows.end()));
+                auto falls = torch::zeros({long(rows.size()), square.size(0)},
+                                          torch::kFloat64);
+                for (long below = 0; below <= l; ++below)
+                  if (processes[below])
+                    falls =
+                      falls +
+                      (n_solved.index_select(0, index) <= below).unsqueeze(1) *
+                        size[below] * processes[below]->falls(index);
+                const auto exact =
+                  weight.index_select(0, index) +
+                  fall_of_powers(square, falls, one, 0.5 * power).log() -
+                  cost_power * cost.index_select(0, index).log();
+                const long row =
+                  largest(exact, std::vector<char>(rows.size(), 0));
+                const double score = exact[row].item<double>();
+                if (best.row < 0 || score > best.score)
+                  best = {rows[row], score, l};
+              }
+            if (best.row < 0)
+              break;
+            const long first = taken.n_solved(best.row);
+            if (!taken.take(best.row, best.level))
+              break;
+            result.push_back(best);
+            n_solved[best.row] = best.level + 1;
+            for (long l = first; l <= best.level; ++l)
+              if (processes[l])
+                processes[l]->add(best.row);
+          }
+        return result;
+      }
+
+      /**
+       * "reference points" of the candidates, or all of them. Those that have
+       * been solved on a level were chosen for it, and do not tell what will
+       * be asked.
+       */
       torch::Tensor
       some(const Candidates  &candidates,
            const Places      &x,
            const RoundRandom &random) const
       {
-        const long n       = long(candidates.ids.size());
-        const long maximum = parameters["reference points"];
-        if (n <= maximum)
-          return x.candidates;
-        std::vector<std::int64_t> rows(n);
-        std::iota(rows.begin(), rows.end(), 0);
-        std::vector<double> numbers(n);
+        const long                n       = long(candidates.ids.size());
+        const long                maximum = parameters["reference points"];
+        std::vector<std::int64_t> rows;
         for (long i = 0; i < n; ++i)
-          numbers[i] = random.uniform(candidates.ids[i]);
-        std::stable_sort(rows.begin(),
-                         rows.end(),
-                         [&](const auto a, const auto b) {
-                           return numbers[a] < numbers[b];
-                         });
-        rows.resize(maximum);
+          if (!candidates.n_solved.defined() ||
+              candidates.n_solved[i].item<std::int64_t>() == 0)
+            rows.push_back(i);
+        if (rows.empty() || (long(rows.size()) == n && n <= maximum))
+          return x.candidates;
+        if (long(rows.size()) > maximum)
+          {
+            std::vector<double> numbers(n);
+            for (long i = 0; i < n; ++i)
+              numbers[i] = random.uniform(candidates.ids[i]);
+            std::stable_sort(rows.begin(),
+                             rows.end(),
+                             [&](const auto a, const auto b) {
+                               return numbers[a] < numbers[b];
+                             });
+            rows.resize(maximum);
+          }
         return x.candidates.index_select(0, torch::tensor(rows, torch::kInt64));
       }
 

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -647,6 +648,334 @@ namespace
 
 
 
+  // Files of loops on one level have nothing in them of levels: they go on with
+  // what was there before there were any.
+  TEST(ActiveCampaign, WithoutLevelsTheFileSaysNothingOfThem)
+  {
+    const ScratchFolder folder;
+    Loop                loop(MPI_COMM_WORLD, 1, folder.path);
+    const auto          result = loop.run();
+    EXPECT_TRUE(result.coarser.empty());
+    const auto state   = nlohmann::json::parse(bytes_of(loop.state_file()));
+    const auto keys_of = [](const nlohmann::json &object) {
+      std::set<std::string> keys;
+      for (const auto &[key, value] : object.items())
+        keys.insert(key);
+      return keys;
+    };
+    using Keys = std::set<std::string>;
+    EXPECT_EQ(keys_of(state),
+              (Keys{"format",
+                    "campaign",
+                    "settings",
+                    "learner",
+                    "points",
+                    "expected costs",
+                    "rounds"}));
+    EXPECT_EQ(keys_of(state["settings"]),
+              (Keys{"design",
+                    "initial solves",
+                    "candidates",
+                    "table",
+                    "cost",
+                    "distribution"}));
+    ASSERT_EQ(state["rounds"].size(), 3u);
+    for (const auto &round : state["rounds"])
+      EXPECT_EQ(
+        keys_of(round),
+        (Keys{"points", "failed", "cost", "mean error", "error, 95 %"}));
+    const auto &decisions = state["learner"]["acquisition"]["decisions"];
+    ASSERT_EQ(decisions.size(), 6u);
+    for (const auto &decision : decisions)
+      EXPECT_EQ(decision.size(), 3u);
+    EXPECT_EQ(SnapshotReader(folder.path, problem).campaigns().size(), 2u);
+  }
+
+
+
+  /** A loop of a host that also solves on a mesh between the two. */
+  struct LevelLoop : Loop
+  {
+    PoissonHost::Problem<Vector<double>> medium;
+    Prolongation<2>                      prolongation;
+    double                               work = 0.;
+
+    LevelLoop(const MPI_Comm world, const std::string &folder)
+      : Loop(world, 1, folder)
+      , medium(MPI_COMM_SELF, 6, false)
+      , prolongation(medium.get_dof_handler(), host.fine.get_dof_handler())
+    {
+      data.n_initial = 5;
+      data.n_solves  = 9;
+      data.learner   = {{"candidates", 16}, {"round size", 2}};
+      // Numbers that are the same everywhere, unlike seconds.
+      model.statistic_names = {"work"};
+      model.statistics      = [this]() { return std::vector<double>{work}; };
+      model.solve           = [this, solve = model.solve](const Input &input,
+                                                VectorType  &x) {
+        const auto n = solve(input, x);
+        work         = double(n) * host.fine.get_dof_handler().n_dofs();
+        return n;
+      };
+      data.cost    = "work";
+      data.coarser = {{"medium", [this](const Input &input, VectorType &x) {
+                         Vector<double> u;
+                         medium.reinit(u);
+                         const auto n = medium.solve(input, u);
+                         work = double(n) * medium.get_dof_handler().n_dofs();
+                         prolongation.vmult(x, u);
+                         return n;
+                       }}};
+    }
+  };
+
+  /** The same as make_reference(), on levels. */
+  void
+  make_level_reference(const std::string                      &folder,
+                       const std::function<void(LevelLoop &)> &change = {})
+  {
+    if (rank() == 0)
+      {
+        LevelLoop loop(MPI_COMM_SELF, folder);
+        if (change)
+          change(loop);
+        loop.run();
+      }
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+
+
+
+  // Inputs and levels: the same on any number of ranks. Whatever is asked for
+  // on a level has been solved on those below, in campaigns of their own.
+  TEST(ActiveCampaign, LevelsDoNotDependOnTheNumberOfRanks)
+  {
+    const ScratchFolder folder;
+    for (const std::string candidates : {"stream", "pool"})
+      {
+        const auto change = [&](LevelLoop &loop) {
+          loop.data.candidates = candidates;
+          if (candidates == "pool")
+            {
+              loop.data.learner["acquisition"] = "largest uncertainty";
+              loop.data.learner["features"]    = "surrogate";
+            }
+          else
+            loop.data.learner["cost model"] = "linear";
+        };
+        make_level_reference(folder / ("one " + candidates), change);
+        LevelLoop all(MPI_COMM_WORLD, folder / ("all " + candidates));
+        change(all);
+        const auto result = all.run();
+        expect_equal(folder / ("all " + candidates),
+                     folder / ("one " + candidates),
+                     all.state_file());
+        EXPECT_TRUE(same_on_all_ranks(result.points));
+        EXPECT_LE(result.points.size(), 9u);
+        ASSERT_EQ(result.coarser.size(), 1u);
+        const auto &coarser = result.coarser[0];
+        EXPECT_TRUE(same_on_all_ranks(coarser.points));
+        const std::set<Input> different(coarser.points.begin(),
+                                        coarser.points.end());
+        EXPECT_EQ(different.size(), coarser.points.size());
+        for (const auto &point : result.points)
+          EXPECT_EQ(different.count(point), 1u);
+        // Some inputs are worth a coarser solve and not a full one.
+        EXPECT_GT(coarser.points.size(), result.points.size()) << candidates;
+        EXPECT_EQ(result.n_solved,
+                  3 + coarser.points.size() + result.points.size());
+
+        const SnapshotReader store(all.data.campaign.folder, problem);
+        ASSERT_EQ(store.campaigns().size(), 3u);
+        const Active active(
+          all.model, all.host.layout, all.inputs, all.groups, all.data);
+        EXPECT_EQ(coarser.first_id, store.first_id(active.level_name(0)));
+        double work = 0.;
+        for (const auto &record : store.records())
+          if (record.id < result.first_held_out_id ||
+              record.id >=
+                result.first_held_out_id + SnapshotReader::campaign_size)
+            work += record.statistics.at("work");
+        EXPECT_NEAR(result.rounds.back().cost / work, 1., 1e-12);
+      }
+  }
+
+
+
+  // The model of the last round, made by hand from what the result says, has
+  // the errors that the loop has measured.
+  TEST(ActiveCampaign, LevelsAreLearnedTogether)
+  {
+    const ScratchFolder  folder;
+    LevelLoop            loop(MPI_COMM_WORLD, folder.path);
+    const auto           result = loop.run();
+    const SnapshotReader store(folder.path, problem);
+    const auto           ids = [&](const long first, const std::size_t n) {
+      std::vector<long> of_it(n);
+      std::iota(of_it.begin(), of_it.end(), first);
+      return of_it;
+    };
+    const SnapshotReader fine(store,
+                              ids(result.first_id, result.points.size())),
+      coarse(store,
+             ids(result.coarser[0].first_id, result.coarser[0].points.size())),
+      held_out(store, ids(result.first_held_out_id, 3));
+    const auto           space = store.read_space();
+    const FidelityLevels levels({&coarse, &fine}, space, loop.inputs.ranges());
+    // A mesh that is a bit coarser is followed.
+    EXPECT_GT(levels.factor(0), 0.5);
+    EXPECT_LT(levels.factor(0), 2.);
+    MultifidelityModel model([&]() {
+      return make_surrogate("POD kernel regression",
+                            loop.inputs.ranges(),
+                            nlohmann::json::object(),
+                            "a test");
+    });
+    model.fit(levels, space);
+    const auto test = held_out.read(0, 3);
+    const auto mean = model.predict(test).mean;
+    double     sum  = 0.;
+    for (long i = 0; i < 3; ++i)
+      {
+        // As the host gets it: with hanging nodes made exact.
+        VectorType difference, solution;
+        loop.host.fine.reinit(difference);
+        loop.host.fine.reinit(solution);
+        loop.host.layout.from_tensor(mean[i] - test.solution[i], difference);
+        loop.host.layout.from_tensor(test.solution[i], solution);
+        sum += loop.host.layout.norm(difference) /
+               loop.host.layout.norm(solution) / 3.;
+      }
+    EXPECT_NEAR(result.rounds.back().mean_error / sum, 1., 1e-6);
+  }
+
+
+
+  TEST(ActiveCampaign, LevelsKilledAnywhereEndTheSame)
+  {
+    const ScratchFolder folder;
+    make_level_reference(folder / "one");
+    unsigned int n_calls = 0;
+    {
+      LevelLoop whole(MPI_COMM_WORLD, folder / "whole");
+      whole.run();
+      n_calls = Utilities::MPI::max(whole.n_calls, MPI_COMM_WORLD);
+    }
+    unsigned int       n_killed = 0;
+    const unsigned int n_places = 4;
+    for (unsigned int place = 0; place < n_places; ++place)
+      {
+        const auto name = folder / std::to_string(place);
+        LevelLoop  loop(MPI_COMM_WORLD, name);
+        loop.killed_at = 1 + place * n_calls / n_places;
+        try
+          {
+            loop.run();
+          }
+        catch (const std::exception &error)
+          {
+            EXPECT_NE(std::string(error.what()).find("killed"),
+                      std::string::npos)
+              << error.what();
+            ++n_killed;
+          }
+        MPI_Barrier(MPI_COMM_WORLD);
+        loop.killed_at = 0;
+        loop.run();
+        expect_equal(name, folder / "one", loop.state_file());
+        EXPECT_EQ(loop.run().n_solved, 0u);
+      }
+    EXPECT_GE(n_killed, n_places / 2);
+  }
+
+
+
+  // Full solves are counted, all of them cost; a level may have a cost of its
+  // own, and ends the loop where it never comes to a full solve.
+  TEST(ActiveCampaign, BudgetsOfLevels)
+  {
+    const ScratchFolder folder;
+    {
+      // Costs that are what is expected of them: the budget is kept.
+      LevelLoop  loop(MPI_COMM_WORLD, folder / "budget");
+      const auto full  = loop.model.solve;
+      loop.model.solve = [&](const Input &input, VectorType &x) {
+        const auto n = full(input, x);
+        loop.work    = 10.;
+        return n;
+      };
+      loop.data.n_solves              = 100;
+      loop.data.learner["round size"] = 2;
+      loop.data.n_initial             = 4;
+      loop.data.cost_budget           = 115.5;
+      loop.data.coarser[0].cost       = 1.;
+      const auto result               = loop.run();
+      EXPECT_EQ(result.end, "the cost budget is spent");
+      EXPECT_LE(result.rounds.back().cost, 115.5);
+      EXPECT_GT(result.rounds.back().cost, 115.5 - 11.);
+      EXPECT_EQ(result.rounds.back().cost,
+                10. * result.points.size() + result.coarser[0].points.size());
+      ASSERT_GT(result.rounds.size(), 2u);
+      for (std::size_t i = 1; i < result.rounds.size(); ++i)
+        {
+          const auto &round = result.rounds[i], &before = result.rounds[i - 1];
+          // A round spends what two full solves cost, and no more than one
+          // solve beyond that.
+          const double spent = round.cost - before.cost;
+          EXPECT_LE(spent, 33.);
+          EXPECT_TRUE(spent >= 22. || round.cost > 115.5 - 11.) << i;
+          EXPECT_GE(round.n_coarser[0], before.n_coarser[0]);
+        }
+    }
+    {
+      // The full solution is the coarser one: no reason for a full solve.
+      LevelLoop  loop(MPI_COMM_WORLD, folder / "same");
+      const auto medium         = loop.data.coarser[0].solve;
+      loop.model.solve          = medium;
+      loop.data.coarser[0].cost = 400.;
+      loop.data.n_initial       = 4;
+      loop.data.n_solves        = 6;
+      const auto result         = loop.run();
+      EXPECT_EQ(result.end,
+                "the coarser levels have cost as much as all full solves may");
+      EXPECT_EQ(result.points.size(), 4u);
+    }
+  }
+
+
+
+  // What fails on a coarser level is not tried on the finer one.
+  TEST(ActiveCampaign, FailuresOnALevel)
+  {
+    const ScratchFolder folder;
+    LevelLoop           loop(MPI_COMM_WORLD, folder.path);
+    const auto          medium = loop.data.coarser[0].solve;
+    const auto          full   = loop.model.solve;
+    const auto fails = [](const Input &input) { return input[0] > 1.; };
+    loop.data.coarser[0].solve = [&](const Input &input, VectorType &x) {
+      const auto n = medium(input, x);
+      if (fails(input))
+        throw std::runtime_error("the coefficient is too large");
+      return n;
+    };
+    loop.model.solve = [&](const Input &input, VectorType &x) {
+      EXPECT_FALSE(fails(input));
+      return full(input, x);
+    };
+    loop.data.n_held_out        = 0;
+    const auto           result = loop.run();
+    const SnapshotReader store(folder.path, problem);
+    const auto           n_failing = [&](const std::vector<Input> &points) {
+      return std::count_if(points.begin(), points.end(), fails);
+    };
+    EXPECT_GT(n_failing(result.points), 0);
+    EXPECT_EQ(result.rounds.back().n_failed, n_failing(result.points));
+    EXPECT_EQ(long(store.failures().size()),
+              n_failing(result.points) + n_failing(result.coarser[0].points));
+  }
+
+
+
   TEST(ActiveCampaign, SaysWhatIsWrong)
   {
     const ScratchFolder folder;
@@ -723,6 +1052,31 @@ namespace
                   d.learner["acquisition"] = "expected improvement";
                   d.threshold = std::numeric_limits<double>::quiet_NaN();
                 }).empty());
+    const auto level = [](const std::string &name, const double cost) {
+      return Active::Level{name,
+                           [](const Input &, VectorType &) { return 0u; },
+                           cost};
+    };
+    const double unknown = std::numeric_limits<double>::quiet_NaN();
+    expect_sentence(with([&](auto &d) {
+                      d.coarser = {level("a", 1.), level("a", 2.)};
+                    }),
+                    {"test.prm", "name", "'a'", "no other level"});
+    expect_sentence(with([&](auto &d) { d.coarser = {level("", unknown)}; }),
+                    {"name", "''"});
+    expect_sentence(with([&](auto &d) { d.coarser = {level("a", 0.)}; }),
+                    {"cost", "level 'a'", "'0'", "positive"});
+    expect_sentence(with([&](auto &d) {
+                      d.coarser = {{"a", {}, 1.}};
+                    }),
+                    {"solver", "'a'", "missing"});
+    expect_sentence(with([&](auto &d) {
+                      d.coarser                = {level("a", 1.)};
+                      d.n_held_out             = 0;
+                      d.learner["surrogate"]   = "none";
+                      d.learner["acquisition"] = "random";
+                    }),
+                    {"surrogate", "none", "coarser"});
 
     // A file of choices that is damaged, or not of this store.
     loop.data.n_solves = 9;
