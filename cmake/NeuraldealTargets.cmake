@@ -13,7 +13,8 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Precompiled headers go with ccache if it looks away from their time stamps.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+  # It need not run the preprocessor where the compiler says what was included.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1
     CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
     ${CCACHE_PROGRAM})
 endif()
@@ -56,11 +57,11 @@ endfunction()
 # neuraldeal_reuse_headers(TARGET [LIBRARY])
 #
 # Use the precompiled header of a library in another target, which has to be
-# compiled with the same options: that of the plugin room in one with deal.II,
+# compiled with the same options: that of the coupling room in one with deal.II,
 # that of the surrogates room in one without it. An executable is compiled like
 # the library then, as code that may move.
 function(neuraldeal_reuse_headers target)
-  set(library neuraldeal_plugin ${ARGN})
+  set(library neuraldeal_coupling ${ARGN})
   list(GET library -1 library)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(${target} PRIVATE -fPIC)
