@@ -7,6 +7,7 @@
 #include <neuraldeal/coupling/input_distribution.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>

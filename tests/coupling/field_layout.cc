@@ -13,6 +13,7 @@
 #include <neuraldeal/surrogates/hdf5_file.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -101,9 +102,8 @@ namespace
                   long(space.dof_handler.n_locally_owned_dofs()));
 
         // The ranks' ranges follow each other.
-        const auto sizes =
-          Utilities::MPI::all_gather(MPI_COMM_WORLD, layout.n_local_values());
-        long before = 0, all = 0;
+        const auto sizes  = all_gather(layout.n_local_values());
+        long       before = 0, all = 0;
         for (unsigned int r = 0; r < sizes.size(); ++r)
           {
             before += (r < rank() ? sizes[r] : 0);

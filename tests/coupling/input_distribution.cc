@@ -4,6 +4,7 @@
 #include <neuraldeal/coupling/input_distribution.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

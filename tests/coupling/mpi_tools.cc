@@ -73,10 +73,9 @@ TEST(ProcessGroups, SplitTheRanks)
       EXPECT_EQ(groups.is_root(), rank() == 0);
       EXPECT_EQ(groups.is_group_root(), rank() % size == 0);
       // The ranks of a group are neighbours, in their order.
-      const auto members =
-        Utilities::MPI::all_gather(groups.group(), rank(MPI_COMM_WORLD));
+      const auto members = all_gather(rank(), groups.group());
       for (unsigned int i = 0; i < size; ++i)
-        EXPECT_EQ(members[i], rank() / size * size + i);
+        EXPECT_EQ(members[i], long(rank() / size * size + i));
     }
 }
 

@@ -102,9 +102,8 @@ TEST(OperatorTraining, OperatorsAreTrainedTogether)
   task.data_parallel = true;
   const auto loss    = std::make_shared<CountingLoss>();
   const auto models  = train_operators(task, task.parameters, loss, 2);
-  const auto seen =
-    dealii::Utilities::MPI::all_gather(MPI_COMM_WORLD, loss->samples);
-  long total = 0;
+  const auto seen    = TestTools::all_gather(loss->samples);
+  long       total   = 0;
   for (const long samples : seen)
     {
       EXPECT_GT(samples, 0);

@@ -5,6 +5,7 @@
 #include <neuraldeal/coupling/parallel_file.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 

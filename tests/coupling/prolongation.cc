@@ -8,6 +8,7 @@
 
 #include <neuraldeal/coupling/prolongation.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 

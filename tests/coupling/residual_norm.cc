@@ -1,7 +1,13 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <deal.II/base/function.h>
+#include <deal.II/base/quadrature_lib.h>
+
+#include <deal.II/fe/fe_values.h>
 #include <deal.II/fe/mapping_q1.h>
+
+#include <deal.II/lac/full_matrix.h>
 
 #include <deal.II/numerics/vector_tools_integrate_difference.h>
 

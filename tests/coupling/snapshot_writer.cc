@@ -114,7 +114,7 @@ TEST(SnapshotWriter, PythonReadsAllThatWasWritten)
   std::string interpreter;
   if (rank() == 0)
     interpreter = tests::python_with_h5py();
-  interpreter = Utilities::MPI::broadcast(MPI_COMM_WORLD, interpreter);
+  interpreter = broadcast(interpreter);
   if (interpreter.empty())
     GTEST_SKIP() << "there is no Python with h5py (python3-h5py of Debian)";
 

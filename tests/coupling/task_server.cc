@@ -3,6 +3,7 @@
 
 #include <neuraldeal/coupling/task_server.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "test_tools.h"
@@ -25,10 +26,14 @@ TEST(TaskServer, CountForAllRanks)
       for (unsigned int i = 0; i < n; ++i)
         mine.push_back(server.fetch_and_add(round, 1));
       EXPECT_TRUE(std::is_sorted(mine.begin(), mine.end()));
-      std::vector<std::uint64_t> all;
-      for (const auto &values :
-           Utilities::MPI::all_gather(MPI_COMM_WORLD, mine))
-        all.insert(all.end(), values.begin(), values.end());
+      std::vector<std::uint64_t> all(n * n_ranks());
+      MPI_Allgather(mine.data(),
+                    n,
+                    MPI_UINT64_T,
+                    all.data(),
+                    n,
+                    MPI_UINT64_T,
+                    MPI_COMM_WORLD);
       std::sort(all.begin(), all.end());
       std::vector<std::uint64_t> expected(n * n_ranks());
       std::iota(expected.begin(), expected.end(), 0);

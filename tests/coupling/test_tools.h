@@ -7,13 +7,10 @@
 #include <deal.II/base/mpi.h>
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <algorithm>
 #include <exception>
-#include <filesystem>
 #include <string>
-#include <system_error>
+#include <type_traits>
 #include <vector>
 
 /** What the tests of programs with several ranks have in common. */
@@ -48,25 +45,9 @@ namespace TestTools
   class ScratchFolder
   {
   public:
-    explicit ScratchFolder(const MPI_Comm communicator = MPI_COMM_WORLD)
-      : communicator(communicator)
-    {
-      if (rank(communicator) == 0)
-        {
-          path = std::filesystem::temp_directory_path() / "neuraldeal-XXXXXX";
-          if (mkdtemp(path.data()) == nullptr)
-            path = "there is no temporary folder";
-        }
-      path = Utilities::MPI::broadcast(communicator, path);
-    }
+    explicit ScratchFolder(const MPI_Comm communicator = MPI_COMM_WORLD);
 
-    ~ScratchFolder()
-    {
-      MPI_Barrier(communicator);
-      std::error_code ignored;
-      if (rank(communicator) == 0)
-        std::filesystem::remove_all(path, ignored);
-    }
+    ~ScratchFolder();
 
     ScratchFolder(const ScratchFolder &) = delete;
 
@@ -83,15 +64,8 @@ namespace TestTools
   };
 
   /** The names of the files in a folder, sorted. */
-  inline std::vector<std::string>
-  files_in(const std::string &folder)
-  {
-    std::vector<std::string> names;
-    for (const auto &entry : std::filesystem::directory_iterator(folder))
-      names.push_back(entry.path().filename().string());
-    std::sort(names.begin(), names.end());
-    return names;
-  }
+  std::vector<std::string>
+  files_in(const std::string &folder);
 
   /** What the exception says that @p work throws; empty where it does not. */
   template <typename Work>
@@ -110,33 +84,54 @@ namespace TestTools
     return "";
   }
 
-  /** Whether all ranks have the same value. */
+  /** The text of the first rank. */
+  std::string
+  broadcast(const std::string &text,
+            const MPI_Comm     communicator = MPI_COMM_WORLD);
+
+  /** The numbers of all ranks, in their order. */
+  std::vector<long>
+  all_gather(const long number, const MPI_Comm communicator = MPI_COMM_WORLD);
+
+  /** The bytes of a value, of the numbers or texts that it is made of. */
+  inline std::string
+  bytes_of(const std::string &text)
+  {
+    return std::to_string(text.size()) + ":" + text;
+  }
+
+  template <typename Number>
+  std::enable_if_t<std::is_arithmetic_v<Number>, std::string>
+  bytes_of(const Number number)
+  {
+    return std::string(reinterpret_cast<const char *>(&number), sizeof(number));
+  }
+
+  template <typename T>
+  std::string
+  bytes_of(const std::vector<T> &values)
+  {
+    std::string result = std::to_string(values.size()) + ":";
+    for (const auto &value : values)
+      result += bytes_of(T(value));
+    return result;
+  }
+
+  /** Whether all ranks have the same value, bit for bit. */
   template <typename T>
   bool
   same_on_all_ranks(const T       &value,
                     const MPI_Comm communicator = MPI_COMM_WORLD)
   {
-    const auto all = Utilities::MPI::all_gather(communicator, value);
-    return std::all_of(all.begin(), all.end(), [&](const T &other) {
-      return other == all[0];
-    });
+    const auto mine = bytes_of(value);
+    const bool same = broadcast(mine, communicator) == mine;
+    return Utilities::MPI::min(int(same), communicator) == 1;
   }
 
   /** That a message is one line, ends as a sentence does, and has @p parts. */
-  inline void
+  void
   expect_sentence(const std::string              &message,
-                  const std::vector<std::string> &parts)
-  {
-    EXPECT_FALSE(message.empty()) << "nothing was thrown";
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    if (!message.empty())
-      {
-        EXPECT_EQ(message.back(), '.') << message;
-      }
-    for (const auto &part : parts)
-      EXPECT_NE(message.find(part), std::string::npos)
-        << "'" << part << "' is not in: " << message;
-  }
+                  const std::vector<std::string> &parts);
 } // namespace TestTools
 
 #endif

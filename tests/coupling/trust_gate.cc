@@ -5,6 +5,7 @@
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/random.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

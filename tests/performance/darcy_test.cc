@@ -19,6 +19,7 @@
 #include <neuraldeal/surrogates/random.h>
 
 #include <cmath>
+#include <filesystem>
 #include <map>
 
 #include "../coupling/test_tools.h"

@@ -4,6 +4,7 @@
 #include <neuraldeal/surrogates/exceptions.h>
 
 #include <cmath>
+#include <filesystem>
 #include <vector>
 
 #include "../coupling/test_tools.h"

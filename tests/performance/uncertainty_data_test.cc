@@ -5,6 +5,7 @@
 #include <neuraldeal/surrogates/model_file.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <set>

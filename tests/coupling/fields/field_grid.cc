@@ -15,6 +15,7 @@
 #include <neuraldeal/coupling/fields/field_grid.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -602,10 +603,9 @@ TEST(FieldGrid, SlicesAreTheRowsOfAllRanks)
   // With fewer rows than ranks, too.
   for (const unsigned int n_rows : {2, 5, 8})
     {
-      const auto grid = space.grid({{3, n_rows}});
-      const auto n =
-        Utilities::MPI::all_gather(MPI_COMM_WORLD, grid.n_local_rows());
-      long before = 0, sum = 0;
+      const auto grid   = space.grid({{3, n_rows}});
+      const auto n      = all_gather(grid.n_local_rows());
+      long       before = 0, sum = 0;
       for (unsigned int r = 0; r < n.size(); ++r)
         {
           before += r < rank() ? n[r] : 0;

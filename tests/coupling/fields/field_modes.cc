@@ -10,6 +10,7 @@
 #include <neuraldeal/surrogates/pod.h>
 #include <neuraldeal/surrogates/snapshot_reader.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "../spaces.h"
