@@ -13,7 +13,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_jobs()
 {
   local cores memory
-  cores=$(nproc 2>/dev/null || echo 1)
+  # (nproc would take the threads of OpenMP for the cores.)
+  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || echo 1)
   memory=$(awk '/^MemAvailable:/ { print int($2 / 1572864) }' \
     /proc/meminfo 2>/dev/null)
   [ "${memory:-$cores}" -ge "$cores" ] || cores=$memory
