@@ -15,7 +15,7 @@ namespace neuraldeal
    * themselves permuted, the solution is the old one with its values
    * permuted. Both are written as gathers: new[i] = old[index[i]].
    */
-  struct Symmetry
+  struct FieldSymmetry
   {
     torch::Tensor parameters; ///< [d] int64
     torch::Tensor points;     ///< [N] int64
@@ -32,7 +32,7 @@ namespace neuraldeal
     torch::Tensor mass;
 
     /** All elements of the symmetry group; the first is the identity. */
-    std::vector<Symmetry> symmetries;
+    std::vector<FieldSymmetry> symmetries;
 
     /**
      * The point of each value, [N, dim] float64. Values of the same point are

@@ -24,7 +24,7 @@ namespace neuraldeal
      * The number k of the symmetry with P_k = P_g⁻¹ P_h, for all g and h.
      */
     std::vector<std::vector<long>>
-    quotients(const std::vector<Symmetry> &symmetries)
+    quotients(const std::vector<FieldSymmetry> &symmetries)
     {
       std::vector<std::vector<long>> table;
       for (const auto &g : symmetries)
@@ -38,7 +38,7 @@ namespace neuraldeal
               const auto k =
                 std::find_if(symmetries.begin(),
                              symmetries.end(),
-                             [&](const Symmetry &s) {
+                             [&](const FieldSymmetry &s) {
                                return torch::equal(s.points, wanted);
                              });
               if (k == symmetries.end())

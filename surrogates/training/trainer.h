@@ -80,7 +80,7 @@ namespace neuraldeal
      * @param training, held_out samples on the same device. Errors on
      * @p held_out, which may be empty, decide when to stop early.
      * @param symmetries [G, P] int64: permutations of the points (those of a
-     * grid in order) that map samples to samples; see Symmetry. May be
+     * grid in order) that map samples to samples; see FieldSymmetry. May be
      * undefined.
      * @param communicator the data, the parameters and the weights have to be
      * the same on all ranks.
