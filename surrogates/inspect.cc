@@ -227,12 +227,7 @@ namespace neuraldeal
       // What the surrogate says of itself, if it can be brought to life here.
       try
         {
-          const auto described = file.get<Json>("surrogate");
-          const auto surrogate =
-            make_surrogate(described.at("type").get<std::string>(),
-                           ranges_from_json(file.get<Json>("inputs"), path),
-                           described.at("parameters"),
-                           path);
+          const auto surrogate = make_surrogate(file);
           surrogate->load(file,
                           0,
                           file.tensor("modes").size(0),

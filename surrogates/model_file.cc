@@ -237,6 +237,18 @@ namespace neuraldeal
 
 
 
+  void
+  ModelFile::check_finite() const
+  {
+    for (const auto &[name, tensor] : tensors)
+      if (!torch::isfinite(tensor).all().item<bool>())
+        throw FileError(filename,
+                        "its tensor '" + name +
+                          "' holds a value that is not finite");
+  }
+
+
+
   ModelFile
   ModelFile::read(const std::string &filename)
   {

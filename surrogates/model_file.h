@@ -55,6 +55,10 @@ namespace neuraldeal
     static ModelFile
     read(const std::string &filename);
 
+    /** @throw FileError where a tensor holds a value that is not finite. */
+    void
+    check_finite() const;
+
     /**
      * Become what the first process of @p communicator has, bit for bit. What
      * the others have is forgotten. Collective.

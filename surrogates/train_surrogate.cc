@@ -72,6 +72,23 @@ namespace neuraldeal
 
 
 
+  std::unique_ptr<Surrogate>
+  make_surrogate(const ModelFile &file)
+  {
+    const auto described = file.get<nlohmann::json>("surrogate");
+    if (!described.is_object() || !described.contains("type") ||
+        !described["type"].is_string() || !described.contains("parameters"))
+      throw FileError(file.filename,
+                      "its entry 'surrogate' has no type and parameters");
+    return make_surrogate(described["type"],
+                          ranges_from_json(file.get<nlohmann::json>("inputs"),
+                                           file.filename),
+                          described["parameters"],
+                          file.filename);
+  }
+
+
+
   HeldOutSummary
   summarize_scores(const HeldOutScores &scores)
   {

@@ -33,6 +33,15 @@ namespace neuraldeal
                   const SnapshotReader &store,
                   const nlohmann::json &costs);
 
+  /**
+   * The surrogate that make_model_file() has put into @p file, as a factory
+   * makes it: load() has the rest.
+   * @throw FileError where the file has no surrogate
+   * @throw InputError for one that is not registered, naming those that are
+   */
+  std::unique_ptr<Surrogate>
+  make_surrogate(const ModelFile &file);
+
   /** What HeldOutScores come to: medians and 95 % quantiles. */
   struct HeldOutSummary
   {
