@@ -51,6 +51,7 @@ install(FILES
   "${PROJECT_BINARY_DIR}/neuraldealConfig.cmake"
   "${PROJECT_BINARY_DIR}/neuraldealConfigVersion.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/NeuraldealDependencies.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/NeuraldealLibrary.cmake"
   DESTINATION "${package_dir}")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE.md"
   DESTINATION "${CMAKE_INSTALL_DOCDIR}")

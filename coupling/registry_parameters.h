@@ -9,6 +9,7 @@
 #include <neuraldeal/surrogates/registry.h>
 
 #include <cctype>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,17 +59,33 @@ namespace neuraldeal
     return result;
   }
 
-  /** A subsection for each class of a Registry, with its parameters. */
+  /** The names of classes whose sections are declared. */
+  using DeclaredClasses = std::set<std::string>;
+
+  /**
+   * A subsection for each class of a Registry, with its parameters.
+   * @param declared those to be left out, since to declare an entry again
+   * would undo what has been read; added to.
+   */
+  template <typename RegistryType>
+  void
+  declare_classes(dealii::ParameterHandler &prm, DeclaredClasses &declared)
+  {
+    for (const auto &[name, entry] : RegistryType::entries())
+      if (declared.insert(name).second)
+        {
+          prm.enter_subsection(name);
+          declare_entries(prm, entry.parameters);
+          prm.leave_subsection();
+        }
+  }
+
   template <typename RegistryType>
   void
   declare_classes(dealii::ParameterHandler &prm)
   {
-    for (const auto &[name, entry] : RegistryType::entries())
-      {
-        prm.enter_subsection(name);
-        declare_entries(prm, entry.parameters);
-        prm.leave_subsection();
-      }
+    DeclaredClasses none;
+    declare_classes<RegistryType>(prm, none);
   }
 
   /**

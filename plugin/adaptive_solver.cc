@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/coupling/input_table.h>
+#include <neuraldeal/coupling/shared_libraries.h>
+#include <neuraldeal/coupling/trained_surrogate.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
@@ -100,12 +102,6 @@ namespace neuraldeal
     , inputs(inputs)
     , groups(groups)
     , data(data)
-    , training_design(
-        make_design(data.design,
-                    data.seed,
-                    inputs.size(),
-                    data.active ? data.n_initial : data.n_training,
-                    data.source))
     , first_held_out(data.n_training)
     , residual_norm(model, layout, groups)
     , trust_gate(data.gate, data.seed)
@@ -126,6 +122,13 @@ namespace neuraldeal
                                    needed,
                                    data.gate.confidence,
                                    data.gate.significance));
+    load_shared_libraries(data.shared_libraries, data.source, groups.world);
+    training_design =
+      make_design(data.design,
+                  data.seed,
+                  inputs.size(),
+                  data.active ? data.n_initial : data.n_training,
+                  data.source);
     trained = make_surrogate(data.surrogate,
                              inputs.ranges(),
                              data.surrogate_parameters,
@@ -193,6 +196,7 @@ namespace neuraldeal
         .parameters,
       data.surrogate_parameters,
       data.source);
+    task.libraries        = data.shared_libraries;
     task.inputs           = inputs.ranges();
     task.training_samples = training_ids(store);
     task.held_out_samples = held_out_ids(store);
@@ -455,11 +459,7 @@ namespace neuraldeal
   AdaptiveSolver<VectorType>::load(const std::string &model_file)
   {
     const auto file = ModelFile::read(model_file);
-    for (const auto &[name, tensor] : file.tensors)
-      if (!torch::isfinite(tensor).all().template item<bool>())
-        throw FileError(model_file,
-                        "its tensor '" + name +
-                          "' holds a value that is not finite");
+    file.check_finite();
     costs = file.metadata["costs"];
     trained->load(file,
                   layout.first_value(),
@@ -649,16 +649,10 @@ namespace neuraldeal
                                       VectorType  &mean,
                                       VectorType  *standard_deviation) const
   {
-    auto prior = torch::zeros({1, layout.n_local_values()}, torch::kFloat64);
-    if (model.coarse_solve)
-      {
-        model.coarse_solve(input, mean);
-        prior = layout.to_tensor(mean).unsqueeze(0);
-      }
     PredictionParts parts;
     parts.standard_deviation = (standard_deviation != nullptr);
-    const auto prediction    = trained->predict({as_row(input), prior}, parts);
-    layout.from_tensor(prediction.mean[0], mean);
+    const auto prediction =
+      predict_field(*trained, layout, input, model.coarse_solve, mean, parts);
     if (standard_deviation != nullptr)
       layout.from_tensor(prediction.standard_deviation[0], *standard_deviation);
   }

@@ -33,6 +33,9 @@ namespace neuraldeal
     /** Snapshots, the model and the decision log go here. */
     std::string folder = ".";
 
+    /** Where surrogates and designs of the user's own come from. */
+    std::vector<std::string> shared_libraries;
+
     std::string    surrogate            = "POD network";
     nlohmann::json surrogate_parameters = nlohmann::json::object();
 
@@ -78,8 +81,13 @@ namespace neuraldeal
     /** Of the components of a solution, for those who read the store. */
     std::vector<std::string> field_names, field_units;
 
+    /**
+     * Declare all entries in the current subsection.
+     * @param source the file, for what is said while it is read.
+     */
     static void
-    declare_parameters(dealii::ParameterHandler &prm);
+    declare_parameters(dealii::ParameterHandler &prm,
+                       const std::string        &source = "the parameter file");
 
     void
     parse_parameters(dealii::ParameterHandler &prm, const std::string &source);

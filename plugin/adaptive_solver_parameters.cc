@@ -3,20 +3,30 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/coupling/registry_parameters.h>
+#include <neuraldeal/coupling/shared_libraries.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
 
 #include <cmath>
+#include <memory>
 
 namespace neuraldeal
 {
   using namespace dealii;
 
   void
-  AdaptiveSolverData::declare_parameters(ParameterHandler &prm)
+  AdaptiveSolverData::declare_parameters(ParameterHandler  &prm,
+                                         const std::string &source)
   {
     const AdaptiveSolverData defaults;
+    const auto               declared = std::make_shared<DeclaredClasses>();
+    const auto               declare_surrogates = [&prm, declared]() {
+      prm.enter_subsection("Surrogate");
+      declare_classes<SurrogateRegistry>(prm, *declared);
+      prm.leave_subsection();
+    };
+    declare_shared_libraries(prm, declare_surrogates, source);
     prm.declare_entry("Training solves",
                       std::to_string(defaults.n_training),
                       Patterns::Integer(),
@@ -112,9 +122,9 @@ namespace neuraldeal
                       defaults.surrogate,
                       Patterns::Anything(),
                       "One of the registered surrogates.");
-    register_surrogates();
-    declare_classes<SurrogateRegistry>(prm);
     prm.leave_subsection();
+    register_surrogates();
+    declare_surrogates();
   }
 
 
@@ -124,6 +134,7 @@ namespace neuraldeal
                                        const std::string &source_)
   {
     source             = source_;
+    shared_libraries   = parse_shared_libraries(prm);
     const auto integer = [&](const std::string &entry, const long minimum) {
       const long value = prm.get_integer(entry);
       if (value < minimum)

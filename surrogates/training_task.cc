@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/exceptions.h>
 #include <neuraldeal/surrogates/file_tools.h>
+#include <neuraldeal/surrogates/shared_library.h>
 #include <neuraldeal/surrogates/training_task.h>
 
 #include <algorithm>
@@ -330,12 +331,22 @@ namespace neuraldeal
   void
   TrainingTask::write(const std::string &filename) const
   {
-    const auto folder = fs::path(filename).parent_path();
+    const auto folder   = fs::path(filename).parent_path();
+    const auto relative = [&](const std::string &path) {
+      return relative_to(path, folder.empty() ? "." : folder);
+    };
+    // Of a path without a '/' the system would look for the library.
+    const auto relative_library = [&](const std::string &path) {
+      if (path.find('/') == std::string::npos)
+        return path;
+      const auto result = relative(path);
+      return result.find('/') == std::string::npos ? "./" + result : result;
+    };
     // In the order of their importance, and lists of numbers in one line.
     std::vector<std::pair<const char *, nlohmann::json>> document = {
       {"format", format},
-      {"store", relative_to(store, folder.empty() ? "." : folder)},
-      {"model", relative_to(model, folder.empty() ? "." : folder)},
+      {"store", relative(store)},
+      {"model", relative(model)},
       {"surrogate", {{"type", surrogate}, {"parameters", parameters}}},
       {"inputs", to_json(inputs)},
       {"training samples", training_samples},
@@ -347,6 +358,13 @@ namespace neuraldeal
       document.insert(document.begin() + 2, {"prior", prior});
     if (!trajectories.empty())
       document.insert(document.begin() + 2, {"trajectories", trajectories});
+    if (!libraries.empty())
+      {
+        auto list = nlohmann::json::array();
+        for (const auto &path : libraries)
+          list.push_back(relative_library(path));
+        document.insert(document.begin() + 3, {"libraries", list});
+      }
     std::string text;
     for (const auto &[name, value] : document)
       {
@@ -398,6 +416,7 @@ namespace neuraldeal
                    "model",
                    "problem",
                    "training",
+                   "libraries",
                    "surrogate",
                    "inputs",
                    "training samples",
@@ -425,6 +444,24 @@ namespace neuraldeal
       task.design = text_entry(document, "design", filename);
     if (document.contains("training"))
       task.training = text_entry(document, "training", filename);
+
+    if (document.contains("libraries"))
+      {
+        const auto &list    = document["libraries"];
+        const auto  is_text = [](const auto &item) { return item.is_string(); };
+        if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_text))
+          throw InputError(filename,
+                           "the entry 'libraries'",
+                           shown(list),
+                           "a list of texts");
+        for (const std::string path : list)
+          task.libraries.push_back(path.find('/') == std::string::npos ?
+                                     path :
+                                     (folder / path).string());
+        load_shared_libraries(task.libraries,
+                              filename,
+                              "a path in the entry 'libraries'");
+      }
 
     const std::string valid = "an object with the entries type and parameters";
     const auto       &surrogate = entry(document, "surrogate", valid, filename);

@@ -29,6 +29,9 @@ namespace neuraldeal
    * | `problem` | hash of the problem, for the model file |
    * | `training` | hash() of all this |
    * | `surrogate` | `type`, `parameters`: see SurrogateRegistry |
+   * | `libraries` | optional: a list of shared libraries that the surrogate
+   * comes from, see load_shared_libraries(); those with a '/' are relative to
+   * the document's folder |
    * | `inputs` | a list of `name`, `lower`, `upper`, `logarithmic`; infinite
    * bounds are the texts "-inf" and "inf" |
    * | `training samples` | ids of the snapshots to train on |
@@ -45,9 +48,10 @@ namespace neuraldeal
     std::string    training; ///< empty where nobody has computed it
     std::string    surrogate;
     nlohmann::json parameters = nlohmann::json::object(); ///< complete
-    std::vector<InputRange> inputs;
-    std::vector<long>       training_samples;
-    std::vector<long>       held_out_samples;
+    std::vector<std::string> libraries;                   ///< loaded by read()
+    std::vector<InputRange>  inputs;
+    std::vector<long>        training_samples;
+    std::vector<long>        held_out_samples;
 
     /** Where this comes from, for error messages. */
     std::string source = "the program";

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <neuraldeal/surrogates/inspect.h>
+#include <neuraldeal/surrogates/shared_library.h>
 
 #include <cstdio>
 
@@ -15,7 +16,7 @@ main(int argc, char *argv[])
 {
   using namespace neuraldeal;
 
-  std::vector<std::string> paths;
+  std::vector<std::string> paths, libraries;
   bool                     as_json = false;
   CLI::App app("Shows what is in snapshot stores and model files. All of a "
                "file is read, so that damage is found.",
@@ -27,6 +28,13 @@ main(int argc, char *argv[])
                 "(*.safetensors)")
     ->type_name("FILE")
     ->required();
+  app
+    .add_option("-l,--library",
+                libraries,
+                "shared library with surrogates that models are of; may be "
+                "repeated")
+    ->type_name("FILE")
+    ->allow_extra_args(false);
   app.add_flag("--json",
                as_json,
                "print a JSON list with an object for each file; one that "
@@ -35,6 +43,7 @@ main(int argc, char *argv[])
              "wrong call.");
 
   return run_command(app, argc, argv, [&]() {
+    load_shared_libraries(libraries, "the command line", "--library");
     int  status  = 0;
     auto reports = nlohmann::json::array();
     for (const auto &path : paths)

@@ -7,12 +7,15 @@
 #include <deal.II/base/parameter_handler.h>
 
 #include <deal.II/lac/la_parallel_vector.h>
+#include <deal.II/lac/trilinos_vector.h>
 
 #include <neuraldeal/coupling/trust_gate.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
+#include <neuraldeal/plugin/solver_selector.h>
 #include <neuraldeal/surrogates/random.h>
 
 #include <iostream>
+#include <string>
 
 int
 main(int argc, char **argv)
@@ -37,5 +40,18 @@ main(int argc, char **argv)
 
   std::cout << "x = " << x << ", confidence " << gate.confidence
             << ", surrogate " << data.surrogate << std::endl;
-  return x > 0 && x < 1 ? 0 : 1;
+
+  // A solver from a library that its parameters name.
+  using Selector =
+    neuraldeal::SolverSelector<dealii::TrilinosWrappers::MPI::Vector>;
+  dealii::ParameterHandler solver_prm;
+  Selector::declare_parameters(solver_prm);
+  solver_prm.parse_input_from_string(
+    std::string("set Additional shared libraries = ") + argv[1] +
+    "\nset Type = steepest descent\n");
+  Selector selector;
+  selector.parse_parameters(solver_prm, "the client");
+  std::cout << "solver " << selector.selected() << std::endl;
+
+  return x > 0 && x < 1 && selector.selected() == "steepest descent" ? 0 : 1;
 }

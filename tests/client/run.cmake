@@ -22,7 +22,7 @@ file(RENAME "${work_dir}/prefix" "${work_dir}/moved")
 
 run(${configure} -B "${work_dir}/build" "-DCMAKE_BUILD_TYPE=${build_type}")
 run(${CMAKE_COMMAND} --build "${work_dir}/build")
-run("${work_dir}/build/client")
+run("${work_dir}/build/client" "${work_dir}/build/libmine.so")
 foreach(command train inspect)
   run("${work_dir}/moved/bin/neuraldeal-${command}" --help)
 endforeach()

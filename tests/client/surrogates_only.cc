@@ -5,12 +5,13 @@
 // installed static library.
 
 #include <neuraldeal/surrogates/random.h>
+#include <neuraldeal/surrogates/shared_library.h>
 #include <neuraldeal/surrogates/surrogate.h>
 
 #include <iostream>
 
 int
-main()
+main(int, char **argv)
 {
   using namespace neuraldeal;
 
@@ -19,6 +20,8 @@ main()
 
   const auto surrogate =
     make_surrogate("POD network", {InputRange()}, {}, "the client");
+  load_shared_libraries({argv[1]}, "the client", "the library");
+  make_surrogate("user's surrogate", {InputRange()}, {}, "the client");
   std::cout << "x = " << x << ", " << surrogate->n_snapshots()
             << " snapshots, names: " << SurrogateRegistry::names() << std::endl;
   return x > 0 && x < 1 && surrogate->n_snapshots() == 0 ? 0 : 1;

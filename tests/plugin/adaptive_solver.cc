@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
 #include <fmt/format.h>
+#include <neuraldeal/coupling/trained_surrogate.h>
 #include <neuraldeal/plugin/adaptive_solver.h>
+#include <neuraldeal/plugin/surrogate_solver.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
 #include <algorithm>
@@ -1413,4 +1415,140 @@ TEST(AdaptiveSolver, ParametersComeFromAFile)
   refused("subsection Surrogate\nsubsection POD network\nset Width = wide\n"
           "end\nend",
           {"test.prm", "width", "wide"});
+}
+
+
+
+// A model trained here, or by neuraldeal-train, starts one-line solvers as
+// well.
+TEST(AdaptiveSolver, ItsModelPredictsForASurrogateSolver)
+{
+  const ScratchFolder  folder;
+  Service<Distributed> service(MPI_COMM_WORLD, n_ranks(), folder.path);
+  service.data.surrogate            = "POD kernel regression";
+  service.data.surrogate_parameters = nlohmann::json::object();
+  service.prepare();
+  const auto &layout    = service.host.layout;
+  const auto  file      = folder / "model.safetensors";
+  const auto  surrogate = load_surrogate(file, layout);
+
+  const Input       input = service.query(0);
+  const Distributed truth = service.truth(input);
+  Distributed       x, expected;
+  service.model.reinit_vector(x);
+  expected.reinit(x);
+  const auto predictor = make_predictor<Distributed>(
+    *surrogate, layout, input, service.model.coarse_solve);
+  predictor(x);
+  service.solver->predict(input, expected);
+  EXPECT_LE(service.distance(x, expected), 1e-12);
+  EXPECT_LT(service.distance(x, truth), 0.02);
+
+  // The inverse of the Laplacian will do as the matrix of a system.
+  struct Inverse
+  {
+    Service<Distributed> &service;
+    void
+    vmult(Distributed &dst, const Distributed &src) const
+    {
+      service.host.fine.riesz_solve(src, dst);
+    }
+  };
+  struct Identity
+  {
+    void
+    vmult(Distributed &dst, const Distributed &src) const
+    {
+      dst = src;
+    }
+  };
+  const Inverse matrix{service};
+  Distributed   b(truth);
+  matrix.vmult(b, truth);
+  unsigned int n_steps[2];
+  for (const bool with_model : {false, true})
+    {
+      SolverControl                control(100, 1e-2 * b.l2_norm());
+      SurrogateSolver<Distributed> solver(
+        control,
+        SurrogateSolver<Distributed>::AdditionalData(
+          "cg",
+          std::make_shared<SolutionBasis<Distributed>>(),
+          with_model ? predictor : nullptr));
+      x = 0.;
+      solver.solve(matrix, x, b, Identity());
+      EXPECT_EQ(control.last_check(), SolverControl::success);
+      EXPECT_TRUE(solver.last_report().failed_prediction.empty());
+      n_steps[with_model] = control.last_step();
+    }
+  EXPECT_GT(n_steps[0], 0u);
+  EXPECT_LT(n_steps[1], n_steps[0]);
+
+  // A coarse solve that fails on one rank is no prediction on any.
+  const auto failing = make_predictor<Distributed>(
+    *surrogate, layout, input, [&](const Input &, Distributed &) {
+      if (service.is_last_of_group())
+        throw std::runtime_error("too coarse");
+    });
+  EXPECT_EQ(message_of([&]() { failing(x); }), "too coarse");
+
+  // Another mesh, and another name.
+  const PoissonHost::Host<Distributed> other(service.groups.group(), 4, 2);
+  expect_sentence(message_of([&]() { load_surrogate(file, other.layout); }),
+                  {file,
+                   "its fields have " + std::to_string(layout.n_values()),
+                   std::to_string(other.layout.n_values())});
+  auto model                          = ModelFile::read(file);
+  model.metadata["surrogate"]["type"] = "oracle";
+  const auto nameless                 = folder / "nameless.safetensors";
+  service.groups.on_root([&]() { model.write(nameless); });
+  expect_sentence(message_of([&]() { load_surrogate(nameless, layout); }),
+                  {nameless, "'oracle'", "POD kernel regression"});
+}
+
+
+
+// The last one: what is loaded stays.
+TEST(AdaptiveSolver, SurrogatesComeFromSharedLibraries)
+{
+  const auto parse = [](const std::string &text) {
+    ParameterHandler prm;
+    AdaptiveSolverData::declare_parameters(prm, "test.prm");
+    prm.parse_input_from_string(text);
+    AdaptiveSolverData data;
+    data.parse_parameters(prm, "test.prm");
+    return data;
+  };
+  const std::string entry = "set Additional shared libraries = ",
+                    users = "subsection Surrogate\n"
+                            "  set Type = user's surrogate\n";
+  expect_sentence(message_of([&]() { parse(users + "end\n"); }),
+                  {"test.prm: Surrogate/Type is 'user's surrogate'",
+                   "POD kernel regression"});
+  expect_sentence(message_of([&]() { parse(entry + "./nowhere.so"); }),
+                  {"test.prm: Additional shared libraries is './nowhere.so'",
+                   "No such file"});
+
+  const auto data = parse(entry + USER_SURROGATE "\n" + users +
+                          "  subsection user's surrogate\n"
+                          "    set Maximal modes = 2\n"
+                          "  end\n"
+                          "end\n");
+  EXPECT_EQ(data.shared_libraries, std::vector<std::string>{USER_SURROGATE});
+  EXPECT_EQ(data.surrogate, "user's surrogate");
+  EXPECT_EQ(data.surrogate_parameters["maximal modes"], 2);
+
+  // It trains, and what neuraldeal-train is told names the library.
+  const ScratchFolder  folder;
+  Service<Distributed> service(MPI_COMM_WORLD, 1, folder.path);
+  service.data.shared_libraries     = data.shared_libraries;
+  service.data.surrogate            = data.surrogate;
+  service.data.surrogate_parameters = data.surrogate_parameters;
+  service.prepare();
+  EXPECT_EQ(service.solver->surrogate().n_snapshots(), 72);
+  const auto task = TrainingTask::read(folder / "training.json");
+  ASSERT_EQ(task.libraries.size(), 1u);
+  EXPECT_TRUE(std::filesystem::equivalent(task.libraries[0], USER_SURROGATE));
+  EXPECT_EQ(
+    ModelFile::read(folder / "model.safetensors").tensor("modes").size(1), 2);
 }

@@ -140,6 +140,46 @@ namespace
 
 
 
+  TEST_F(ProgramsTest, TrainASurrogateOfTheUsers)
+  {
+    const auto with = [&](const json &libraries) {
+      auto document = json::parse(read_bytes(folder / "training.json"));
+      document.erase("training"); // the hash, also of the parameters
+      document["surrogate"] = {{"type", "user's surrogate"},
+                               {"parameters", {{"maximal modes", 3}}}};
+      if (!libraries.is_null())
+        document["libraries"] = libraries;
+      write_bytes(folder / "users.json", document.dump());
+      return train("-q users.json");
+    };
+    expect_error(with(nullptr),
+                 {"users.json", "'user's surrogate'", "POD network"});
+    expect_error(with(json::array({"./nowhere.so"})),
+                 {"users.json", "'libraries'", "nowhere.so", "No such file"});
+    expect_error(with("nowhere.so"), {"'libraries'", "a list of texts"});
+
+    std::filesystem::create_directories(folder / "lib");
+    std::filesystem::copy(USER_SURROGATE, folder / "lib/libusers.so");
+    const auto result = with(json::array({"lib/libusers.so"}));
+    EXPECT_EQ(result.status, 0);
+    EXPECT_EQ(result.output + result.error, "");
+    const auto file = ModelFile::read(campaign.task.model);
+    EXPECT_EQ(file.metadata["surrogate"]["type"], "user's surrogate");
+    EXPECT_EQ(file.tensor("modes").size(1), 3);
+
+    expect_parts(inspect("model.safetensors").output,
+                 {"'user's surrogate'", "valid is one of", "POD network"});
+    const auto inspected =
+      inspect("--library lib/libusers.so model.safetensors");
+    EXPECT_EQ(inspected.status, 0) << inspected.error;
+    expect_parts(inspected.output, {"user's surrogate", "held-out"});
+    EXPECT_EQ(inspected.output.find("valid is"), std::string::npos);
+    expect_error(inspect("--library ./nowhere.so model.safetensors"),
+                 {"--library", "'./nowhere.so'", "No such file"});
+  }
+
+
+
   TEST_F(ProgramsTest, Help)
   {
     for (const auto &result : {train("--help"), inspect("-h")})

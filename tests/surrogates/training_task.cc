@@ -46,6 +46,21 @@ namespace
 
 
 
+  TEST_F(TrainingTaskTest, LibrariesAreFoundFromItsFolder)
+  {
+    campaign.task.libraries = {folder / "a.so", folder / "b/c.so", "d.so"};
+    campaign.task.write(filename);
+    EXPECT_EQ(json::parse(read_bytes(filename))["libraries"],
+              json::array({"./a.so", "b/c.so", "d.so"}));
+    // They are not there; where they would be, this says.
+    EXPECT_NE(complaint([](json &d) {
+                d["libraries"] = {"b/c.so"};
+              }).find("'" + (folder / "b/c.so") + "'"),
+              std::string::npos);
+  }
+
+
+
   TEST_F(TrainingTaskTest, IsTheSameFromAFile)
   {
     constexpr double infinity     = std::numeric_limits<double>::infinity();
@@ -77,6 +92,7 @@ namespace
     const auto document = json::parse(read_bytes(filename));
     EXPECT_EQ(document["store"], "snapshots");
     EXPECT_EQ(document["inputs"][1]["lower"], "-inf");
+    EXPECT_FALSE(document.contains("libraries"));
     EXPECT_FALSE(std::filesystem::exists(filename + ".tmp"));
   }
 
