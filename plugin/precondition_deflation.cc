@@ -113,7 +113,7 @@ namespace neuraldeal
     const VectorType                    &x)
     : deflation(basis.solution_space() ? basis.solution_space()->directions() :
                                          std::vector<std::vector<double>>(),
-                x.locally_owned_elements().n_elements(),
+                n_local_values(x),
                 apply_to_arrays(matrix, x),
                 sum_over(communicator_of(x)),
                 process_number(communicator_of(x)))
@@ -129,7 +129,7 @@ namespace neuraldeal
   {
     std::vector<double> values = local_values(src);
     deflation.vmult(values.data(), values.data(), inner);
-    set_local_values(dst, values);
+    set_local_values(dst, values.data());
   }
 
 
@@ -149,4 +149,10 @@ namespace neuraldeal
     dealii::LinearAlgebra::distributed::Vector<double>>;
   template class PreconditionDeflation<dealii::TrilinosWrappers::MPI::Vector>;
   template class PreconditionDeflation<dealii::PETScWrappers::MPI::Vector>;
+  template class PreconditionDeflation<dealii::BlockVector<double>>;
+  template class PreconditionDeflation<
+    dealii::LinearAlgebra::distributed::BlockVector<double>>;
+  template class PreconditionDeflation<
+    dealii::TrilinosWrappers::MPI::BlockVector>;
+  template class PreconditionDeflation<dealii::PETScWrappers::MPI::BlockVector>;
 } // namespace neuraldeal

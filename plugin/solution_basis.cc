@@ -8,7 +8,6 @@
 #include <array>
 #include <list>
 #include <map>
-#include <tuple>
 
 namespace neuraldeal
 {
@@ -36,6 +35,18 @@ namespace neuraldeal
 
 
   template <typename VectorType>
+  bool
+  SolutionBasis<VectorType>::AdditionalData::operator!=(
+    const AdditionalData &other) const
+  {
+    return max_size != other.max_size ||
+           constant_matrix != other.constant_matrix ||
+           forgetting != other.forgetting;
+  }
+
+
+
+  template <typename VectorType>
   SolutionBasis<VectorType>::SolutionBasis(const AdditionalData &data)
     : data(data)
   {}
@@ -49,7 +60,7 @@ namespace neuraldeal
     // A process sees only its own part of a change, and may know the space
     // from other processes than those it works with now: all keep it, or
     // none.
-    const std::size_t n_local = x.locally_owned_elements().n_elements();
+    const std::size_t n_local = n_local_values(x);
     const long        learned =
       space && space->n_local() == n_local ? space->n_learned() : -1;
     const long n_directions = space ? space->directions().size() : 0;
@@ -109,7 +120,7 @@ namespace neuraldeal
     std::vector<double> start  = local_values(x);
     const Projection    result = space->project(system, pointers, start.data());
     if (result.method != Projection::Method::none)
-      set_local_values(x, start);
+      set_local_values(x, start.data());
     return result;
   }
 
@@ -135,18 +146,23 @@ namespace neuraldeal
 
   template <typename VectorType>
   std::shared_ptr<SolutionBasis<VectorType>>
-  SolutionBasis<VectorType>::shared(const std::string &name,
-                                    const VectorType  &x)
+  SolutionBasis<VectorType>::shared(const std::string    &name,
+                                    const VectorType     &x,
+                                    const AdditionalData &data)
   {
     // What all processes that share x know of it. (How it is distributed,
     // they do not: see reinit().)
     int n_processes;
     MPI_Comm_size(communicator_of(x), &n_processes);
-    const std::pair<std::size_t, int> layout = {x.size(), n_processes};
+    std::vector<std::size_t> layout = {std::size_t(n_processes)};
+    if constexpr (dealii::IsBlockVector<VectorType>::value)
+      for (unsigned int b = 0; b < x.n_blocks(); ++b)
+        layout.push_back(x.block(b).size());
+    else
+      layout.push_back(x.size());
 
-    using Bases =
-      std::list<std::pair<std::pair<std::size_t, int>,
-                          std::shared_ptr<SolutionBasis<VectorType>>>>;
+    using Bases = std::list<
+      std::pair<std::vector<std::size_t>, std::shared_ptr<SolutionBasis>>>;
     static std::map<std::string, Bases> all;
     constexpr std::size_t               n_kept = 4;
 
@@ -154,9 +170,14 @@ namespace neuraldeal
     auto   found = bases.begin();
     while (found != bases.end() && found->first != layout)
       ++found;
+    if (found != bases.end() && found->second->data != data)
+      {
+        bases.erase(found);
+        found = bases.end();
+      }
     if (found == bases.end())
       {
-        bases.emplace_front(layout, std::make_shared<SolutionBasis>());
+        bases.emplace_front(layout, std::make_shared<SolutionBasis>(data));
         if (bases.size() > n_kept)
           bases.pop_back();
       }
@@ -172,4 +193,9 @@ namespace neuraldeal
     dealii::LinearAlgebra::distributed::Vector<double>>;
   template class SolutionBasis<dealii::TrilinosWrappers::MPI::Vector>;
   template class SolutionBasis<dealii::PETScWrappers::MPI::Vector>;
+  template class SolutionBasis<dealii::BlockVector<double>>;
+  template class SolutionBasis<
+    dealii::LinearAlgebra::distributed::BlockVector<double>>;
+  template class SolutionBasis<dealii::TrilinosWrappers::MPI::BlockVector>;
+  template class SolutionBasis<dealii::PETScWrappers::MPI::BlockVector>;
 } // namespace neuraldeal

@@ -20,10 +20,10 @@ namespace neuraldeal
    *
    * Implemented for Vector<double> (one process),
    * LinearAlgebra::distributed::Vector<double>,
-   * TrilinosWrappers::MPI::Vector and PETScWrappers::MPI::Vector, without
-   * ghost entries. A vector of another size, or distributed differently,
-   * makes the basis forget everything. All functions that take a vector are
-   * collective over the processes that share it.
+   * TrilinosWrappers::MPI::Vector and PETScWrappers::MPI::Vector, and for the
+   * block vectors of these, without ghost entries. A vector of another size, or
+   * distributed differently, makes the basis forget everything. All functions
+   * that take a vector are collective over the processes that share it.
    */
   template <typename VectorType>
   class SolutionBasis
@@ -53,6 +53,9 @@ namespace neuraldeal
 
       /** How much the past counts at each new solution. */
       double forgetting;
+
+      bool
+      operator!=(const AdditionalData &other) const;
     };
 
     /** Without solutions. */
@@ -98,10 +101,13 @@ namespace neuraldeal
     /**
      * The basis called @p name of this program for systems with solutions
      * like @p x, for those who have no place of their own to keep one. A
-     * few of the last used sizes are kept for each name.
+     * few of the last used sizes are kept for each name. One with other
+     * @p data begins anew.
      */
     static std::shared_ptr<SolutionBasis>
-    shared(const std::string &name, const VectorType &x);
+    shared(const std::string    &name,
+           const VectorType     &x,
+           const AdditionalData &data = AdditionalData());
 
   private:
     /** A space for vectors like @p x; agreed upon by their processes. */
