@@ -35,6 +35,36 @@ namespace neuraldeal::compat
     {
       return object.get_communicator();
     }
+
+    template <typename AdditionalData>
+    auto
+    gmres_basis_size(const AdditionalData &data, int)
+      -> decltype(data.max_basis_size)
+    {
+      return data.max_basis_size;
+    }
+
+    template <typename AdditionalData>
+    unsigned int
+    gmres_basis_size(const AdditionalData &data, long)
+    {
+      return data.max_n_tmp_vectors - 2;
+    }
+
+    template <typename AdditionalData>
+    auto
+    set_gmres_basis_size(AdditionalData &data, const unsigned int size, int)
+      -> decltype(void(data.max_basis_size))
+    {
+      data.max_basis_size = size;
+    }
+
+    template <typename AdditionalData>
+    void
+    set_gmres_basis_size(AdditionalData &data, const unsigned int size, long)
+    {
+      data.max_n_tmp_vectors = size + 2;
+    }
   } // namespace internal
 
   /**
@@ -46,6 +76,24 @@ namespace neuraldeal::compat
   communicator(const Object &object)
   {
     return internal::communicator(object, 0);
+  }
+
+  /**
+   * The largest number of directions between two restarts of SolverGMRES.
+   * Earlier versions count temporary vectors, two more.
+   */
+  template <typename AdditionalData>
+  unsigned int
+  gmres_basis_size(const AdditionalData &data)
+  {
+    return internal::gmres_basis_size(data, 0);
+  }
+
+  template <typename AdditionalData>
+  void
+  set_gmres_basis_size(AdditionalData &data, const unsigned int size)
+  {
+    internal::set_gmres_basis_size(data, size, 0);
   }
 
   /**

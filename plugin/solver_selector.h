@@ -4,6 +4,8 @@
 #ifndef neuraldeal_plugin_solver_selector_h
 #define neuraldeal_plugin_solver_selector_h
 
+#include <deal.II/base/parameter_handler.h>
+
 #include <deal.II/lac/solver_selector.h>
 
 #include <neuraldeal/plugin/operator_reference.h>
@@ -12,6 +14,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace neuraldeal
 {
@@ -23,6 +26,9 @@ namespace neuraldeal
    * @p control says that it is enough, or throw
    * dealii::SolverControl::NoConvergence. The parameters are those that the
    * solver was registered with, by default or as given.
+   *
+   * A solver that returns without the last word of @p control having been
+   * success counts as one that has not converged.
    */
   template <typename VectorType>
   using RegisteredSolver =
@@ -39,7 +45,9 @@ namespace neuraldeal
    * static const SolverRegistry<VectorType>::Registration
    *   my_solver("my solver", "what it is", {}, my_solve);
    * @endcode
-   * makes "my solver" a name that SolverSelector knows.
+   * makes "my solver" a name that SolverSelector knows. The line may stand in
+   * a shared library that SolverSelector::declare_parameters() finds in a .prm
+   * file. A name of deal.II's solvers, or "surrogate", is not to be taken.
    */
   template <typename VectorType>
   using SolverRegistry =
@@ -58,6 +66,35 @@ namespace neuraldeal
    * neuraldeal::SolverSelector<VectorType> solver(prm.get("Solver"), control);
    * solver.solve(A, x, b, preconditioner);
    * @endcode
+   * One that also wants the parameters of the solvers in its .prm file lets
+   * them be declared:
+   * @code
+   * prm.enter_subsection("Linear solver");
+   * neuraldeal::SolverSelector<VectorType>::declare_parameters(prm, file);
+   * prm.leave_subsection();
+   * prm.parse_input(file);
+   * ...
+   * neuraldeal::SolverSelector<VectorType> solver;
+   * prm.enter_subsection("Linear solver");
+   * solver.parse_parameters(prm, file);
+   * prm.leave_subsection();
+   * solver.set_control(control);
+   * solver.solve(A, x, b, preconditioner);
+   * @endcode
+   * with, in the file,
+   * @code
+   * subsection Linear solver
+   *   set Additional shared libraries = ./libmy_solver.so
+   *   set Type = surrogate
+   *   subsection surrogate
+   *     set Inner solver = my solver
+   *   end
+   *   subsection my solver
+   *     set Damping = 0.7
+   *   end
+   * end
+   * @endcode
+   * Implemented for the vectors of SurrogateSolver.
    */
   template <typename VectorType = dealii::Vector<double>>
   class SolverSelector : public dealii::SolverSelector<VectorType>
@@ -84,6 +121,32 @@ namespace neuraldeal
     set_parameters(const nlohmann::json &parameters);
 
     /**
+     * Declare in the current subsection "Additional shared libraries" (see
+     * declare_shared_libraries()), "Type", the name of the solver, and a
+     * subsection with the parameters of each solver that has any.
+     * @param source the file, for what is said while it is read.
+     */
+    static void
+    declare_parameters(dealii::ParameterHandler &prm,
+                       const std::string        &source = "the parameter file");
+
+    /**
+     * Select the solver, and take its parameters, from these entries; for
+     * "surrogate" those of the inner solver as well.
+     * @param source the file, for error messages.
+     * @throw InputError for a wrong one.
+     */
+    void
+    parse_parameters(dealii::ParameterHandler &prm, const std::string &source);
+
+    /** The name of the selected solver. */
+    const std::string &
+    selected() const
+    {
+      return this->solver_name;
+    }
+
+    /**
      * Solve with the selected solver.
      * @throw dealii::SolverControl::NoConvergence
      * @throw InputError for a parameter that the solver does not have.
@@ -105,10 +168,19 @@ namespace neuraldeal
     static std::string
     get_solver_names();
 
+    /** Those that a SurrogateSolver may work with. */
+    static std::vector<std::string>
+    get_inner_solver_names();
+
   private:
-    /** @throw InputError if there is no solver @p name. */
-    static void
-    check_name(const std::string &name);
+    /**
+     * Set the data of deal.II's solver @p name, or the parameters of the
+     * registered one, from its subsection.
+     */
+    void
+    parse_solver(dealii::ParameterHandler &prm,
+                 const std::string        &source,
+                 const std::string        &name);
 
     /** Whether deal.II's class does not know the selected solver. */
     bool
@@ -124,13 +196,12 @@ namespace neuraldeal
     nlohmann::json parameters = nlohmann::json::object();
   };
 
-  /** Whether @p name is one of the @p names "a|b|c". */
-  bool
-  is_in_selection(const std::string &name, const std::string &names);
-
-  /** The names "a|b|c" as "a, b, c". */
-  std::string
-  selection_as_list(const std::string &names);
+  /**
+   * Make @p control not remember any success, so that one which it knows of
+   * after a solve is that of the solve.
+   */
+  void
+  forget_last_check(dealii::SolverControl &control);
 } // namespace neuraldeal
 
 #endif

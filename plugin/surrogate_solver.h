@@ -5,8 +5,9 @@
 #define neuraldeal_plugin_surrogate_solver_h
 
 #include <deal.II/lac/solver_control.h>
-#include <deal.II/lac/solver_selector.h>
 #include <deal.II/lac/vector.h>
+
+#include <boost/signals2/connection.hpp>
 
 #include <neuraldeal/plugin/operator_reference.h>
 #include <neuraldeal/plugin/solution_basis.h>
@@ -17,6 +18,12 @@
 
 namespace neuraldeal
 {
+  template <typename VectorType>
+  class SolverSelector;
+
+  template <typename VectorType>
+  class ObservedControl;
+
   /**
    * A Krylov solver that starts from what is already known: from the
    * solutions it has returned before (SolutionBasis), and from a prediction,
@@ -26,15 +33,16 @@ namespace neuraldeal
    * SurrogateSolver<VectorType> solver(control);
    * solver.solve(A, x, b, preconditioner);
    * @endcode
-   * and so is the result: it is that of one of deal.II's solvers and
-   * satisfies @p control. Predictions change nothing but its start. One that
-   * is of no use is not used, as SolutionSpace::project() says; a solve that
-   * fails from a start that was found here is tried again from the program's
-   * own.
+   * (or `inverse_operator(A, solver, preconditioner)`), and so is the result:
+   * it is that of the solver called inner_solver and satisfies @p control.
+   * Predictions change nothing but its start. One that is of no use is not
+   * used, as SolutionSpace::project() says; a solve that fails from a start
+   * that was found here is tried again from the program's own. A start that
+   * satisfies @p control is returned as it is, after step 0.
    *
    * Use a SolverControl with an absolute tolerance. A ReductionControl is
    * relative to the residual of the start: it asks for more from a better
-   * one.
+   * one. An IterationNumberControl does as many steps from a better one.
    *
    * What is learned is kept in a SolutionBasis that outlives the solver: the
    * one in the AdditionalData or, without one, SolutionBasis::shared().
@@ -45,14 +53,20 @@ namespace neuraldeal
   class SurrogateSolver
   {
   public:
-    /** Writes a prediction into a vector that has the layout of the solution.
+    /** As inverse_operator() wants to know it. */
+    using vector_type = VectorType;
+
+    /**
+     * Writes a prediction into a vector that has the layout of the solution.
+     * make_predictor() makes one from a trained Surrogate.
      */
     using Predictor = std::function<void(VectorType &prediction)>;
 
     struct AdditionalData
     {
       /**
-       * @param inner_solver a name that deal.II's SolverSelector knows.
+       * @param inner_solver a name that SolverSelector knows, except
+       * "surrogate".
        * @throw InputError for another one, naming those.
        */
       explicit AdditionalData(
@@ -60,7 +74,9 @@ namespace neuraldeal
         const std::shared_ptr<SolutionBasis<VectorType>> &basis     = nullptr,
         const Predictor                                  &predictor = nullptr,
         const std::string                                &name  = "surrogate",
-        const bool                                        learn = true);
+        const bool                                        learn = true,
+        const typename SolutionBasis<VectorType>::AdditionalData &basis_data =
+          typename SolutionBasis<VectorType>::AdditionalData());
 
       /**
        * The solver that does the work. With "cg" the matrix is taken to be
@@ -82,6 +98,9 @@ namespace neuraldeal
 
       /** Whether solutions are learned. */
       bool learn;
+
+      /** Without a @p basis: the data of the shared one. */
+      typename SolutionBasis<VectorType>::AdditionalData basis_data;
     };
 
     /** What happened in the last solve. */
@@ -101,12 +120,35 @@ namespace neuraldeal
     SurrogateSolver(dealii::SolverControl &control,
                     const AdditionalData  &data = AdditionalData());
 
+    ~SurrogateSolver();
+
     /**
-     * The inner solver, for the data that deal.II's solvers have of their
-     * own: `inner_solver().set_data(...)`.
+     * The inner solver, for the data that it has of its own:
+     * `inner_solver().set_data(...)`.
      */
-    dealii::SolverSelector<VectorType> &
+    SolverSelector<VectorType> &
     inner_solver();
+
+    /** The prediction for the next solves; none for nullptr. */
+    void
+    set_predictor(const Predictor &predictor);
+
+    /**
+     * As dealii::SolverBase::connect(): @p slot is called with each step of
+     * the inner solver, with the value that decides about convergence and
+     * with the vector @p x of solve(), which is what deal.II's solvers hand
+     * over (and which not all of them change in each step). It has a say in
+     * whether to go on. Where it says failure, that is final; a solve that is
+     * tried again for another reason begins with step 0 once more.
+     *
+     * A registered solver then gets a SolverControl that asks the program's
+     * own and the slots, with the same number of steps and tolerance.
+     */
+    boost::signals2::connection
+    connect(const std::function<dealii::SolverControl::State(
+              const unsigned int iteration,
+              const double       check_value,
+              const VectorType  &current_iterate)> &slot);
 
     /**
      * Solve A @p x = @p b, with the program's own start in @p x.
@@ -125,10 +167,18 @@ namespace neuraldeal
     }
 
   private:
-    dealii::SolverControl             &control;
-    const AdditionalData               data;
-    dealii::SolverSelector<VectorType> inner;
-    Report                             report;
+    /**
+     * The prediction for systems with solutions like @p x, or nothing;
+     * agreed upon by their processes.
+     */
+    std::unique_ptr<VectorType>
+    predict(const VectorType &x);
+
+    dealii::SolverControl                       &control;
+    AdditionalData                               data;
+    std::unique_ptr<ObservedControl<VectorType>> observed;
+    std::unique_ptr<SolverSelector<VectorType>>  inner;
+    Report                                       report;
   };
 } // namespace neuraldeal
 
