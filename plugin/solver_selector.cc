@@ -208,8 +208,17 @@ namespace neuraldeal
   {
     std::string names =
       dealii::SolverSelector<VectorType>::get_solver_names() + "|surrogate";
-    const std::string registered = SolverRegistry<VectorType>::names("|");
-    return registered.empty() ? names : names + "|" + registered;
+    const auto own = split(names);
+    for (const auto &[name, entry] : SolverRegistry<VectorType>::entries())
+      {
+        if (contains(own, name))
+          throw InputError("the program",
+                           "the name of a registered solver",
+                           name,
+                           "one that is not taken, as are: " + listed(own));
+        names += "|" + name;
+      }
+    return names;
   }
 
 

@@ -164,7 +164,10 @@ namespace neuraldeal
         solve_own(A, x, b, preconditioner);
     }
 
-    /** All names, separated as a Patterns::Selection wants them. */
+    /**
+     * All names, separated as a Patterns::Selection wants them.
+     * @throw InputError if one is registered that was taken.
+     */
     static std::string
     get_solver_names();
 

@@ -27,7 +27,7 @@ namespace ThermalBlock
     text = content.str();
 
     ParameterHandler prm;
-    declare(prm);
+    declare(prm, filename);
     prm.parse_input(filename);
     parse(prm);
   }
@@ -38,14 +38,14 @@ namespace ThermalBlock
   Parameters::print_defaults(std::ostream &out)
   {
     ParameterHandler prm;
-    declare(prm);
+    declare(prm, "the defaults");
     prm.print_parameters(out, ParameterHandler::PRM);
   }
 
 
 
   void
-  Parameters::declare(ParameterHandler &prm)
+  Parameters::declare(ParameterHandler &prm, const std::string &filename)
   {
     prm.enter_subsection("Problem");
     prm.declare_entry("Dimension", "3", Patterns::Integer(), "2 or 3.");
@@ -93,7 +93,7 @@ namespace ThermalBlock
     prm.leave_subsection();
 
     prm.enter_subsection("Adaptive solver");
-    neuraldeal::AdaptiveSolverData::declare_parameters(prm);
+    neuraldeal::AdaptiveSolverData::declare_parameters(prm, filename);
     prm.leave_subsection();
 
     prm.enter_subsection("Run");

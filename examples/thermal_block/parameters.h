@@ -76,7 +76,7 @@ namespace ThermalBlock
 
   private:
     static void
-    declare(ParameterHandler &prm);
+    declare(ParameterHandler &prm, const std::string &filename);
 
     void
     parse(ParameterHandler &prm);

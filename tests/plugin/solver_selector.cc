@@ -173,6 +173,24 @@ TEST(SolverSelector, NamesWhatIsValid)
 
 
 
+TEST(SolverSelector, NamesAreNotTakenTwice)
+{
+  using Registry = neuraldeal::SolverRegistry<VectorType>;
+  SolverControl control;
+  for (const std::string name : {"cg", "surrogate"})
+    {
+      const Registry::Registration another(name, "", {}, damped_iteration);
+      TestTools::expect_sentence(
+        TestTools::message_of([&]() { Selector("gmres", control); }),
+        {"the name of a registered solver is '" + name + "'",
+         "one that is not taken"});
+      Registry::entries().erase(name);
+    }
+  EXPECT_NO_THROW(Selector("gmres", control));
+}
+
+
+
 TEST(SolverSelector, ChecksParametersOfRegisteredSolvers)
 {
   Poisson::Problem<VectorType> problem(2);

@@ -174,6 +174,8 @@ namespace
     EXPECT_EQ(inspected.status, 0) << inspected.error;
     expect_parts(inspected.output, {"user's surrogate", "held-out"});
     EXPECT_EQ(inspected.output.find("valid is"), std::string::npos);
+    expect_error(run(HIDDEN_PROGRAM " " USER_SURROGATE),
+                 {"a library is '" USER_SURROGATE "'", "ENABLE_EXPORTS"});
     expect_error(inspect("--library ./nowhere.so model.safetensors"),
                  {"--library", "'./nowhere.so'", "No such file"});
   }
