@@ -125,8 +125,9 @@ namespace neuraldeal
 
 
 
+    /** The inverse of split(). */
     std::string
-    joined(const std::vector<std::string> &names)
+    as_selection(const std::vector<std::string> &names)
     {
       std::string result;
       for (const auto &name : names)
@@ -155,7 +156,7 @@ namespace neuraldeal
       const std::string value = again ? prm.get(entry) : "cg";
       prm.declare_entry(entry,
                         "cg",
-                        Patterns::Selection(joined(names)),
+                        Patterns::Selection(as_selection(names)),
                         documentation);
       prm.set(entry, value);
     }
