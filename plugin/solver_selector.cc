@@ -169,7 +169,17 @@ namespace neuraldeal
                                              dealii::SolverControl &control)
   {
     select(name);
-    this->set_control(control);
+    set_control(control);
+  }
+
+
+
+  template <typename VectorType>
+  void
+  SolverSelector<VectorType>::set_control(SolverControl &control)
+  {
+    this->control = nullptr;
+    this->control = &control;
   }
 
 

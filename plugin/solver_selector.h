@@ -110,6 +110,14 @@ namespace neuraldeal
     void
     select(const std::string &name);
 
+    /**
+     * Solve with @p control from now on. It may stand where an earlier one that
+     * is gone stood, as those of a function do that is called again; deal.II's
+     * pointer takes it for the one that is gone then.
+     */
+    void
+    set_control(dealii::SolverControl &control);
+
     using dealii::SolverSelector<VectorType>::set_data;
 
     /** For the solver "surrogate". */
