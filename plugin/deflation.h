@@ -4,8 +4,10 @@
 #ifndef neuraldeal_plugin_deflation_h
 #define neuraldeal_plugin_deflation_h
 
+#include <neuraldeal/plugin/coarse_space.h>
 #include <neuraldeal/plugin/solution_space.h>
 
+#include <memory>
 #include <vector>
 
 namespace neuraldeal
@@ -40,6 +42,10 @@ namespace neuraldeal
                    const LocalSystem::Sum                 &sum,
                    const unsigned int                      process);
 
+    /** With a space and a symmetric positive definite matrix on it. */
+    LocalDeflation(const std::shared_ptr<const CoarseSpace> &space,
+                   const std::size_t                         n_local);
+
     /**
      * Apply the operator. @p dst and @p src may be the same.
      * @param inner M⁻¹, called once with two arrays of this object's.
@@ -52,14 +58,12 @@ namespace neuraldeal
     unsigned int
     n_directions() const
     {
-      return z.size();
+      return space ? space->size() : 0;
     }
 
   private:
-    const std::size_t                n;
-    const LocalSystem::Sum           sum;
-    std::vector<std::vector<double>> z, az;   ///< Z and A Z
-    std::vector<double>              inverse; ///< E⁻¹
+    std::size_t                        n;
+    std::shared_ptr<const CoarseSpace> space; ///< none: the inner one alone
   };
 } // namespace neuraldeal
 

@@ -1,6 +1,8 @@
 // neural.deal: neural operators beside the solvers of deal.II
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception OR LGPL-2.1-or-later
 
+#include <neuraldeal/plugin/coarse_space.h>
+#include <neuraldeal/plugin/lapack.h>
 #include <neuraldeal/plugin/solution_space.h>
 
 #include <algorithm>
@@ -49,53 +51,30 @@ namespace neuraldeal
         std::lround(std::sqrt(static_cast<double>(matrix.size()))));
     }
 
-    /**
-     * Jacobi's rotations (Golub and Van Loan, "Matrix Computations", 4th
-     * edition, section 8.5), which find also the small eigenvalues of a
-     * positive matrix to high relative accuracy. A few sweeps do.
-     */
+    /** Eigenvalues, the smallest first, and eigenvectors. */
     SymmetricEigen
     symmetric_eigen(Array a)
     {
-      const std::size_t n = small_size(a);
-      Array             q(n * n, 0.);
-      for (std::size_t i = 0; i < n; ++i)
-        q[i * n + i] = 1.;
-
-      bool rotated = true;
-      for (unsigned int sweep = 0; rotated && sweep < 30; ++sweep)
-        {
-          rotated = false;
-          for (std::size_t i = 0; i < n; ++i)
-            for (std::size_t j = i + 1; j < n; ++j)
-              {
-                const double off = a[i * n + j];
-                if (!(std::abs(off) >
-                      std::numeric_limits<double>::epsilon() *
-                        std::sqrt(std::abs(a[i * n + i] * a[j * n + j]))))
-                  continue;
-                rotated        = true;
-                const double w = (a[j * n + j] - a[i * n + i]) / (2. * off);
-                const double t =
-                  (w >= 0. ? 1. : -1.) / (std::abs(w) + std::hypot(1., w));
-                const double c = 1. / std::hypot(1., t), s = t * c;
-                const auto   rotate = [c, s](double &x, double &y) {
-                  const double old = x;
-                  x                = c * old - s * y;
-                  y                = s * old + c * y;
-                };
-                for (std::size_t k = 0; k < n; ++k)
-                  rotate(a[k * n + i], a[k * n + j]);
-                for (std::size_t k = 0; k < n; ++k)
-                  {
-                    rotate(a[i * n + k], a[j * n + k]);
-                    rotate(q[i * n + k], q[j * n + k]);
-                  }
-              }
-        }
-      SymmetricEigen result{Array(n), std::move(q)};
-      for (std::size_t i = 0; i < n; ++i)
-        result.values[i] = a[i * n + i];
+      const int      n = static_cast<int>(small_size(a));
+      SymmetricEigen result{Array(n), {}};
+      int            n_work = 40 * n + 1, info = 0;
+      Array          work(n_work);
+      if (n > 0)
+        dsyev_("V",
+               "U",
+               &n,
+               a.data(),
+               &n,
+               result.values.data(),
+               work.data(),
+               &n_work,
+               &info);
+      // What is not finite has no eigenvalues.
+      if (info != 0)
+        std::fill(result.values.begin(),
+                  result.values.end(),
+                  std::numeric_limits<double>::quiet_NaN());
+      result.vectors = std::move(a);
       return result;
     }
   } // namespace
@@ -229,6 +208,118 @@ namespace neuraldeal
       if (std::abs(quotients[0][i] - quotients[1][i]) <=
           1e-12 * std::abs(quotients[0][i]))
         rows.emplace_back(i, quotients[0][i]);
+  }
+
+
+
+  void
+  DecoupledRows::find(const LocalMatrix &matrix)
+  {
+    rows.clear();
+    for (std::size_t i = 0; i < matrix.n_rows; ++i)
+      {
+        double diagonal = 0.;
+        bool   coupled  = false;
+        for (const auto &block : matrix.blocks)
+          for (int e = block.starts[i]; e < block.starts[i + 1] && !coupled;
+               ++e)
+            if (static_cast<std::size_t>(block.columns[e] + block.offset) == i)
+              diagonal = block.values[e];
+            else
+              coupled = block.values[e] != 0.;
+        if (!coupled)
+          rows.emplace_back(i, diagonal);
+      }
+  }
+
+
+
+  std::vector<bool>
+  DecoupledRows::marks(const std::size_t n_local) const
+  {
+    std::vector<bool> result(n_local, false);
+    for (const auto &[row, entry] : rows)
+      result[row] = true;
+    return result;
+  }
+
+
+
+  SolutionSpace::~SolutionSpace() = default;
+
+
+
+  std::shared_ptr<const PiecewiseCoarseSpace>
+  SolutionSpace::pieces(const LocalMatrix          &matrix,
+                        const LocalSystem::Version &matrix_version,
+                        const Symmetry              symmetry,
+                        const Pieces                purpose)
+  {
+    if (basis.empty())
+      return nullptr;
+    // Measured on the sequences of tests/performance/solver_interface.
+    const bool         for_start = purpose == Pieces::start;
+    const unsigned int n_modes   = for_start ? 12 : 4;
+    const double       unknowns  = for_start ? 256. : 128.;
+    const double       most      = for_start ? 64. : 256.;
+    constexpr int      n_leading = 24;
+    constexpr int      seldom = 16, fewest = 4;
+    Cut               &cut   = cuts[for_start ? 0 : 1];
+    const bool other_version = matrix_version == LocalSystem::Version{0, 0} ||
+                               matrix_version != cut.version;
+
+    if (other_version)
+      {
+        DecoupledRows now;
+        now.find(matrix);
+        const std::vector<bool> marked = now.marks(n);
+        if (!cut.space || !cut.space->fits(matrix, marked))
+          {
+            double n_all = static_cast<double>(n);
+            MPI_Allreduce(MPI_IN_PLACE,
+                          &n_all,
+                          1,
+                          MPI_DOUBLE,
+                          MPI_SUM,
+                          matrix.communicator);
+            const double n_sets = std::min(most, std::floor(n_all / unknowns));
+            if (n_sets < fewest)
+              return nullptr;
+            cut.space = std::make_shared<PiecewiseCoarseSpace>(
+              matrix, marked, static_cast<unsigned int>(n_sets));
+            cut.next_modes = 0;
+          }
+      }
+    const bool new_modes = learned >= cut.next_modes;
+    if (new_modes)
+      {
+        // The leading directions of what was learned do.
+        const int          k     = static_cast<int>(basis.size());
+        const auto         eigen = symmetric_eigen(covariance.values);
+        std::vector<Array> leading;
+        Array              roots;
+        for (int i = k - 1; i >= 0 && i >= k - n_leading; --i)
+          if (eigen.values[i] > 0.)
+            {
+              leading.emplace_back(n, 0.);
+              add_combination(leading.back().data(),
+                              1.,
+                              pointers(basis),
+                              Array(&eigen.vectors[i * k],
+                                    &eigen.vectors[i * k] + k),
+                              n);
+              roots.push_back(std::sqrt(eigen.values[i]));
+            }
+        Array root(roots.size() * roots.size(), 0.);
+        for (std::size_t i = 0; i < roots.size(); ++i)
+          root[i * roots.size() + i] = roots[i];
+        cut.space->set_modes(pointers(leading), root, n_modes);
+        cut.next_modes = learned + std::min<std::uint64_t>(learned, seldom);
+      }
+    if (new_modes || other_version)
+      cut.usable = cut.space->set_matrix(matrix, symmetry);
+    cut.version = matrix_version;
+    return cut.usable ? cut.space : nullptr;
   }
 
 
@@ -445,9 +536,20 @@ namespace neuraldeal
     if (!kept)
       {
         forget_matrix();
-        decoupled.find(apply, n, system.process);
+        if (system.rows != nullptr)
+          decoupled.find(*system.rows);
+        else
+          decoupled.find(apply, n, system.process);
       }
     version = system.matrix_version;
+
+    const auto cut =
+      system.rows != nullptr && !kept ?
+        pieces(*system.rows, version, system.symmetry, Pieces::start) :
+        nullptr;
+    const bool with_basis = !cut || n_pauses == 0;
+    if (cut && !with_basis)
+      --n_pauses;
 
     // The directions: the basis and, orthonormal to it, what is new in the
     // host's start and in the candidates.
@@ -460,11 +562,10 @@ namespace neuraldeal
     add_direction(x);
     for (const double *candidate : candidates)
       add_direction(candidate);
-    const Pointers    v = pointers(basis, extra);
-    const std::size_t m = v.size();
-    if (m == 0)
+    if (basis.empty() && extra.empty())
       return result;
-    result.dimension = m;
+    result.dimension =
+      (cut ? cut->size() : 0) + (with_basis ? basis.size() : 0) + extra.size();
 
     // The starts to compare with: zero, and the host's own, from which
     // corrections are sought; and their residuals.
@@ -514,15 +615,27 @@ namespace neuraldeal
       decoupled.clear_entries(product.data());
       return product;
     };
-    for (std::size_t i = products.size(); i < basis.size(); ++i)
-      products.push_back(product_with(basis[i]));
+    Array right_hand_side = start_residual;
+    decoupled.clear_entries(right_hand_side.data());
     std::vector<Array> extra_products;
     for (const auto &direction : extra)
       extra_products.push_back(product_with(direction));
-    const Pointers w = pointers(products, extra_products);
-
-    Array right_hand_side = start_residual;
-    decoupled.clear_entries(right_hand_side.data());
+    if (cut)
+      {
+        // Of all pieces only their best combination goes on from here.
+        const Array best = cut->solve(right_hand_side.data());
+        extra.emplace_back(n, 0.);
+        cut->add(extra.back().data(), 1., best);
+        extra_products.emplace_back(n, 0.);
+        cut->add_product(extra_products.back().data(), 1., best);
+      }
+    if (with_basis)
+      for (std::size_t i = products.size(); i < basis.size(); ++i)
+        products.push_back(product_with(basis[i]));
+    const std::vector<Array> none;
+    const Pointers           v = pointers(with_basis ? basis : none, extra),
+                   w = pointers(with_basis ? products : none, extra_products);
+    const std::size_t m = v.size();
 
     // Minimise in the span; @p test is v or w. The second pass removes the
     // rounding errors of the first.
@@ -577,8 +690,10 @@ namespace neuraldeal
     bool accepted = false;
     if (system.symmetry != Symmetry::general)
       {
-        const Array matrix = all_products(galerkin_matrix, v, w, system.sum);
-        double      size = 0., asymmetry = 0.;
+        SquareMatrix unknown;
+        const Array  matrix = all_products(
+          with_basis ? galerkin_matrix : unknown, v, w, system.sum);
+        double size = 0., asymmetry = 0.;
         for (std::size_t i = 0; i < m; ++i)
           for (std::size_t j = 0; j < m; ++j)
             {
@@ -586,8 +701,9 @@ namespace neuraldeal
               asymmetry += std::pow(matrix[i * m + j] - matrix[j * m + i], 2);
             }
         const bool known = system.symmetry == Symmetry::definite;
-        if ((known || asymmetry <= 1e-20 * size) && minimize(v, matrix) &&
-            passes(true, !known))
+        const bool symmetric =
+          (!cut || cut->is_definite()) && asymmetry <= 1e-20 * size;
+        if ((known || symmetric) && minimize(v, matrix) && passes(true, !known))
           {
             accepted      = true;
             result.method = Projection::Method::galerkin;
@@ -595,11 +711,38 @@ namespace neuraldeal
       }
     if (!accepted && system.symmetry != Symmetry::definite)
       {
-        minimize(w, all_products(normal_matrix, w, w, system.sum));
+        SquareMatrix unknown;
+        minimize(
+          w,
+          all_products(with_basis ? normal_matrix : unknown, w, w, system.sum));
         if (passes(false, true))
           {
             accepted      = true;
             result.method = Projection::Method::least_squares;
+          }
+      }
+
+    if (cut && with_basis && accepted)
+      {
+        // What the pieces alone would have left.
+        const Array &product = extra_products.back();
+        Array        left(3, 0.);
+        for (std::size_t i = 0; i < n; ++i)
+          {
+            left[0] += right_hand_side[i] * right_hand_side[i];
+            left[1] += right_hand_side[i] * product[i];
+            left[2] += product[i] * product[i];
+          }
+        sum_over_processes(left, system.sum);
+        const double           square        = left[0] - 2. * left[1] + left[2];
+        constexpr double       enough        = 0.5;
+        constexpr unsigned int longest_pause = 32;
+        if (numbers[0] < enough * enough * square)
+          next_pause = 1;
+        else
+          {
+            n_pauses   = next_pause;
+            next_pause = std::min(2 * next_pause, longest_pause);
           }
       }
 

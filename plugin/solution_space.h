@@ -7,11 +7,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
 namespace neuraldeal
 {
+  class PiecewiseCoarseSpace;
+  struct LocalMatrix;
+
   /** What is known of the matrix of a linear system. */
   enum class Symmetry
   {
@@ -45,6 +49,9 @@ namespace neuraldeal
 
     /** The number of this process. */
     unsigned int process = 0;
+
+    /** This process's rows of the matrix, where they can be read. */
+    const LocalMatrix *rows = nullptr;
   };
 
   /**
@@ -71,6 +78,14 @@ namespace neuraldeal
     find(const LocalSystem::Apply &apply,
          const std::size_t         n_local,
          const unsigned int        process);
+
+    /** Those of the rows @p matrix, by looking at them. Not collective. */
+    void
+    find(const LocalMatrix &matrix);
+
+    /** For each of @p n_local rows whether it is one of these. */
+    std::vector<bool>
+    marks(const std::size_t n_local) const;
 
     /** Set the entries of @p x in these rows to zero. */
     void
@@ -146,6 +161,12 @@ namespace neuraldeal
    * decomposition; see Brand, "Fast low-rank modifications of the thin
    * singular value decomposition", Linear Algebra Appl. 415, 2006).
    *
+   * Where the rows of a matrix that changes can be read, the directions are
+   * also cut into pieces, see PiecewiseCoarseSpace: that space is larger, and
+   * its products cost less than one with each direction. The best point in it
+   * becomes one more direction; where it says it all, the products with the
+   * others are saved.
+   *
    * Nothing here knows a vector class, MPI or any library: arrays hold the
    * values owned by this process, sums over processes are handed in. All
    * functions that take a LocalSystem or a sum are collective, and take the
@@ -166,6 +187,8 @@ namespace neuraldeal
     SolutionSpace(const std::size_t  n_local,
                   const unsigned int max_size,
                   const double       forgetting);
+
+    ~SolutionSpace();
 
     /**
      * Learn the solution @p x.
@@ -190,6 +213,31 @@ namespace neuraldeal
     project(const LocalSystem                 &system,
             const std::vector<const double *> &candidates,
             double                            *x);
+
+    /** What the pieces are for: their size and number of modes. */
+    enum class Pieces
+    {
+      start,         ///< few and accurate ones
+      preconditioner ///< many small ones, as they are applied often
+    };
+
+    /**
+     * What was learned, cut into pieces, with this matrix of the version
+     * @p version: kept as long as neither changes much.
+     * @return none if nothing was learned, the matrix is singular there, or
+     * there are too few unknowns to be cut.
+     */
+    std::shared_ptr<const PiecewiseCoarseSpace>
+    pieces(const LocalMatrix          &matrix,
+           const LocalSystem::Version &version,
+           const Symmetry              symmetry,
+           const Pieces                purpose);
+
+    unsigned int
+    max_n_directions() const
+    {
+      return max_size;
+    }
 
     /** The orthonormal directions. */
     const std::vector<Array> &
@@ -261,6 +309,21 @@ namespace neuraldeal
 
     std::vector<Array> basis;      ///< V
     SquareMatrix       covariance; ///< S
+
+    struct Cut
+    {
+      std::shared_ptr<PiecewiseCoarseSpace> space;
+      bool                                  usable  = false;
+      LocalSystem::Version                  version = {0, 0};
+      std::uint64_t next_modes = 0; ///< when so much was learned
+    };
+    Cut cuts[2]; ///< for either purpose
+
+    /**
+     * For how many more solves the directions as a whole are left out, as
+     * they have added little to the pieces, and for how many next time.
+     */
+    unsigned int n_pauses = 0, next_pause = 1;
 
     /** What is known of the matrix of this version, for the first few V. */
     LocalSystem::Version version = {0, 0};

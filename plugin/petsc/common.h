@@ -7,12 +7,14 @@
 #include <petsc/private/kspimpl.h>
 #include <petsc/private/pcimpl.h>
 
+#include <neuraldeal/plugin/coarse_space.h>
 #include <neuraldeal/plugin/solution_space.h>
 #include <neuraldeal/surrogates/exceptions.h>
 
 #include <exception>
 #include <functional>
 #include <string>
+#include <vector>
 
 #ifdef PETSC_USE_COMPLEX
 #  error "neuraldeal_petsc needs a PETSc with real scalars."
@@ -137,6 +139,40 @@ namespace neuraldeal::petsc
     PetscInt  n_local     = 0;
     Vec       source      = nullptr;
     Vec       destination = nullptr;
+  };
+
+  /** Whether MatrixRows can read @p matrix. */
+  bool
+  has_rows(const Mat matrix);
+
+  /** This process's rows of a matrix of the kind AIJ, to be looked at. */
+  class MatrixRows
+  {
+  public:
+    /** @p matrix has_rows(). */
+    explicit MatrixRows(const Mat matrix);
+
+    MatrixRows(const MatrixRows &) = delete;
+
+    ~MatrixRows();
+
+    const LocalMatrix &
+    local() const
+    {
+      return rows;
+    }
+
+  private:
+    /** That of the own columns, and that of the ghosts, if any. */
+    struct Part
+    {
+      Mat                matrix;
+      PetscInt           n_rows;
+      const PetscInt    *starts, *columns;
+      const PetscScalar *values;
+    };
+    std::vector<Part> parts;
+    LocalMatrix       rows;
   };
 
   /**

@@ -6,6 +6,7 @@
 #include <neuraldeal/plugin/petsc/learned_systems.h>
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 namespace neuraldeal::petsc
@@ -76,6 +77,12 @@ namespace neuraldeal::petsc
       system.sum            = sum_over(communicator);
       system.process        = process_number(communicator);
       system.apply          = std::cref(product);
+      std::unique_ptr<MatrixRows> rows;
+      if (guess->ksp->transpose_solve == PETSC_FALSE && has_rows(guess->A))
+        {
+          rows        = std::make_unique<MatrixRows>(guess->A);
+          system.rows = &rows->local();
+        }
 
       SolutionSpace     &space = *data_of(guess).system;
       const PetscScalar *right_hand_side, *start;
@@ -230,9 +237,9 @@ namespace neuraldeal::petsc
       const auto &data = data_of(guess);
       PetscCall(PetscViewerASCIIPrintf(
         viewer,
-        "up to %" PetscInt_FMT
-        " directions, symmetric: %s, %u solutions learned for this system\n",
-        data.learning.size,
+        "up to %u directions, symmetric: %s, %u solutions learned for this "
+        "system\n",
+        data.system ? data.system->max_n_directions() : 0,
         symmetric_names[data.symmetric],
         data.system ? static_cast<unsigned int>(data.system->n_learned()) : 0));
       PetscFunctionReturn(success);

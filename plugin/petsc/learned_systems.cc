@@ -297,6 +297,7 @@ namespace neuraldeal::petsc
     const bool             transpose    = ksp->transpose_solve == PETSC_TRUE;
     const PetscInt        *ranges;
     throw_if(VecGetOwnershipRanges(x, &ranges));
+
     const Key key(prefix,
                   transpose,
                   options.size,

@@ -19,7 +19,7 @@ namespace neuraldeal::petsc
   struct LearningOptions
   {
     PetscInt    size       = 20;
-    PetscReal   forgetting = 0.5;
+    PetscReal   forgetting = 0.9;
     PetscBool   learn      = PETSC_TRUE;
     std::string load, save; ///< files; empty: none
 

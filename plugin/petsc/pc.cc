@@ -28,7 +28,8 @@ namespace neuraldeal::petsc
       LocalSystem::Version            version      = {0, 0};
       std::size_t                     n_directions = 0;
       bool                            general      = false; ///< not symmetric
-      bool                            stopped      = false;
+      bool by_pieces = false; ///< of what was learned
+      bool stopped   = false;
 
       /** The inner preconditioner and its transpose. */
       std::unique_ptr<ArrayOperation> apply_inner, apply_inner_transpose;
@@ -116,14 +117,15 @@ namespace neuraldeal::petsc
       auto                      &data       = data_of(pc);
       const auto                &directions = data.system->directions();
       const LocalSystem::Version version    = version_of(pc->mat);
-      const bool                 full =
-        directions.size() == static_cast<std::size_t>(data.learning.size);
-      if (version != LocalSystem::Version{0, 0} && version == data.version &&
+      const bool full = directions.size() == data.system->max_n_directions();
+      if (!data.by_pieces && version != LocalSystem::Version{0, 0} &&
+          version == data.version &&
           directions.size() < 2 * data.n_directions &&
           !(full && data.n_directions < directions.size()))
         return;
       data.deflation.reset();
       data.general      = false;
+      data.by_pieces    = false;
       data.version      = version;
       data.n_directions = directions.size();
       if (directions.empty())
@@ -141,6 +143,26 @@ namespace neuraldeal::petsc
         std::make_unique<ArrayOperation>(x, [pc](Vec src, Vec dst) {
           return PCApplyTranspose(data_of(pc).inner, src, dst);
         });
+      if (has_rows(pc->mat))
+        {
+          PetscBool known, definite;
+          throw_if(MatIsSPDKnown(pc->mat, &known, &definite));
+          const MatrixRows rows(pc->mat);
+          const auto       pieces =
+            data.system->pieces(rows.local(),
+                                version,
+                                known && definite ? Symmetry::definite :
+                                                    Symmetry::automatic,
+                                SolutionSpace::Pieces::preconditioner);
+          if (pieces && pieces->is_definite())
+            {
+              data.by_pieces = true;
+              data.deflation =
+                std::make_unique<LocalDeflation>(pieces,
+                                                 data.system->n_local());
+              return;
+            }
+        }
       try
         {
           data.deflation =

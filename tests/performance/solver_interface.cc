@@ -206,8 +206,10 @@ int
 main(int argc, char *argv[])
 {
   dealii::Utilities::MPI::MPI_InitFinalize mpi(argc, argv, 1);
+  // [quick] [names of sequences]
   const bool quick = argc > 1 && std::string(argv[1]) == "quick";
-  const bool root =
+  const std::vector<std::string> wanted(argv + (quick ? 2 : 1), argv + argc);
+  const bool                     root =
     dealii::Utilities::MPI::this_mpi_process(MPI_COMM_WORLD) == 0;
   try
     {
@@ -215,7 +217,7 @@ main(int argc, char *argv[])
       if (root)
         std::cout << machine << std::endl;
       nlohmann::json figures;
-      for (const auto &name : sequence_names())
+      for (const auto &name : wanted.empty() ? sequence_names() : wanted)
         {
           const bool in_3d = name == "elasticity";
           const auto sequence =
