@@ -4,9 +4,10 @@
 /**
  * @file
  * Starts of Krylov methods for sequences of linear systems: from zero, from
- * the previous solution, by PETSc's own guesses and by ours, with one KSP for
- * all systems of a sequence and with a new one for each. All get the same
- * systems. See README.md.
+ * the previous solution, by PETSc's own guesses and by ours, alone and with
+ * our coarse space around the preconditioner where the matrix is symmetric,
+ * with one KSP for all systems of a sequence and with a new one for each. All
+ * get the same systems. See README.md.
  */
 
 #include <deal.II/base/mpi.h>
@@ -46,6 +47,9 @@ namespace
 
     /** One of PETSc's guesses at a size that is not the default. */
     bool tuned = false;
+
+    /** With our coarse space around the preconditioner. */
+    bool deflated = false;
   };
 
   std::vector<Start>
@@ -72,6 +76,11 @@ namespace
            true});
       }
     result.push_back({"surrogate", "-ksp_guess_type surrogate"});
+    result.push_back({"surrogate with PC",
+                      "-ksp_guess_type surrogate -pc_type surrogate",
+                      false,
+                      false,
+                      true});
     return result;
   }
 
@@ -102,9 +111,16 @@ namespace
     static int        n_runs = 0;
     const std::string prefix = fmt::format("run{}_", n_runs++);
     set_options(prefix, start.options);
+    const std::string pc_type   = preconditioner == "jacobi" ? PCJACOBI :
+                                  preconditioner == "ilu"    ? PCBJACOBI :
+                                                               PCGAMG;
+    const std::string pc_prefix = start.deflated ? "-pc_surrogate_" : "-";
+    if (start.deflated)
+      set_options(prefix, pc_prefix + "pc_type " + pc_type);
     if (preconditioner == "ilu")
       set_options(prefix,
-                  sequence.symmetric ? "-sub_pc_type icc" : "-sub_pc_type ilu");
+                  pc_prefix + "sub_pc_type " +
+                    (sequence.symmetric ? "icc" : "ilu"));
 
     Mat          matrix;
     MatNullSpace near_kernel;
@@ -134,10 +150,7 @@ namespace
         }
       PC pc;
       check(KSPGetPC(ksp, &pc));
-      check(PCSetType(pc,
-                      preconditioner == "jacobi" ? PCJACOBI :
-                      preconditioner == "ilu"    ? PCBJACOBI :
-                                                   PCGAMG));
+      check(PCSetType(pc, pc_type.c_str()));
       check(KSPSetFromOptions(ksp));
     };
 
@@ -238,9 +251,12 @@ main(int argc, char *argv[])
                 double fewest[2] = {std::numeric_limits<double>::max(),
                                     std::numeric_limits<double>::max()};
                 double shortest  = fewest[0];
-                Result ours;
+                double from_zero = 0.;
+                Result ours, deflated;
                 for (const auto &start : starts(quick))
                   {
+                    if (start.deflated && !sequence->symmetric)
+                      continue;
                     const Result result =
                       run(*sequence, preconditioner, start, persistent);
                     if (root)
@@ -255,10 +271,14 @@ main(int argc, char *argv[])
                         result.set_up,
                         result.solve);
                     std::cout << std::flush;
-                    if (start.name == "surrogate")
+                    if (start.deflated)
+                      deflated = result;
+                    else if (start.name == "surrogate")
                       ours = result;
                     else
                       {
+                        if (start.name == "zero")
+                          from_zero = result.iterations;
                         if (!start.tuned)
                           fewest[0] =
                             std::min<double>(fewest[0], result.iterations);
@@ -279,6 +299,13 @@ main(int argc, char *argv[])
                   ours.iterations / fewest[1];
                 figures[key + "time / fastest peer"] =
                   (ours.set_up + ours.solve) / shortest;
+                if (sequence->symmetric)
+                  {
+                    figures[key + "with PC, iterations / from zero"] =
+                      deflated.iterations / from_zero;
+                    figures[key + "with PC, time / fastest peer"] =
+                      (deflated.set_up + deflated.solve) / shortest;
+                  }
               }
         }
       if (root)
