@@ -393,8 +393,7 @@ namespace neuraldeal
   std::string
   ProcessGroups::try_on_group(const std::function<void()> &work) const
   {
-    return first_message(Attempt(work, one_sentence).words(),
-                         group_communicator);
+    return try_together(work, group_communicator);
   }
 
 
@@ -448,6 +447,14 @@ namespace neuraldeal
     result.resize(length);
     MPI_Bcast(result.data(), length, MPI_CHAR, first, communicator);
     return result;
+  }
+
+
+
+  std::string
+  try_together(const std::function<void()> &work, const MPI_Comm communicator)
+  {
+    return first_message(Attempt(work, one_sentence).words(), communicator);
   }
 
 

@@ -119,11 +119,7 @@ namespace neuraldeal
                const std::function<void(const unsigned int)> &report = {},
                const std::vector<double>                     &costs = {}) const;
 
-    /**
-     * Call @p work, which may throw on some ranks of the group only.
-     * @return the same on all of them: an empty string, or what the first of
-     * the failed ranks says. Every rank has to return from @p work.
-     */
+    /** try_together() on the ranks of the group. */
     std::string
     try_on_group(const std::function<void()> &work) const;
 
@@ -162,6 +158,14 @@ namespace neuraldeal
    */
   std::string
   first_message(const std::string &message, const MPI_Comm communicator);
+
+  /**
+   * Call @p work, which may throw on some ranks only.
+   * @return the same on all of them: an empty string, or what the first of
+   * the failed ranks says. Every rank has to return from @p work.
+   */
+  std::string
+  try_together(const std::function<void()> &work, const MPI_Comm communicator);
 
   /**
    * Run @p program, the body of main(). What it throws is printed as one

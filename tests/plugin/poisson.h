@@ -276,7 +276,7 @@ namespace Poisson
       return difference.l2_norm() / y.l2_norm();
     }
 
-  private:
+  protected:
     parallel::distributed::Triangulation<2> triangulation;
     const FE_Q<2>                           fe;
     DoFHandler<2>                           dof_handler;
