@@ -3,154 +3,15 @@
 
 /**
  * @file
- * Runs programs with and without the library neuraldeal_petsc, under mpiexec
- * and in processes of their own, and compares their output. The number of
- * ranks is the environment's NEURALDEAL_RANKS.
+ * The library neuraldeal_petsc in a program that knows nothing of it.
  */
 
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <regex>
 #include <sstream>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
-namespace
-{
-  /** What a program has printed, and how it has ended. */
-  struct Outcome
-  {
-    int         status;
-    std::string output;
-  };
+#include "petsc_runs.h"
 
-  struct Solve
-  {
-    unsigned int        n_iterations;
-    std::vector<double> solution;
-  };
-
-  unsigned int
-  n_ranks()
-  {
-    const char *ranks = std::getenv("NEURALDEAL_RANKS");
-    return ranks ? std::stoi(ranks) : 1;
-  }
-
-  Outcome
-  run_once(const std::string &command)
-  {
-    Outcome result{0, ""};
-    FILE   *pipe = popen(command.c_str(), "r");
-    if (pipe == nullptr)
-      throw std::runtime_error("cannot run " + command);
-    char buffer[4096];
-    while (const std::size_t n = std::fread(buffer, 1, sizeof(buffer), pipe))
-      result.output.append(buffer, n);
-    const int status = pclose(pipe);
-    result.status    = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return result;
-  }
-
-  /**
-   * Run @p program on all ranks. The mpiexec of Open MPI 4 sometimes waits
-   * for itself forever after all its processes have ended; a run that takes
-   * too long is therefore tried once more.
-   */
-  Outcome
-  run(const std::string &program, const std::string &petsc_options)
-  {
-    const std::string command =
-      "PETSC_OPTIONS='" + petsc_options + "' timeout -k 5 180 " MPIEXEC " " +
-      std::to_string(n_ranks()) + " " + program + " 2>&1";
-    Outcome result = run_once(command);
-    if (result.status == 124 || result.status == 137)
-      {
-        std::cout << "Once more, as it took too long: " << command << std::endl;
-        result = run_once(command);
-      }
-    return result;
-  }
-
-  const std::string load = "-dll_append " NEURALDEAL_PETSC_LIBRARY;
-  const std::string use  = load + " -ksp_guess_type surrogate";
-
-  /** The solves of petsc_program, whose argument is @p sequence. */
-  std::vector<Solve>
-  solves(const std::string &sequence, const std::string &petsc_options)
-  {
-    const Outcome result = run(PETSC_PROGRAM " " + sequence, petsc_options);
-    EXPECT_EQ(result.status, 0) << result.output;
-    const std::regex   line("solve [^:]*: ([0-9]+) iterations, solution (.*)");
-    std::vector<Solve> found;
-    for (std::sregex_iterator i(result.output.begin(),
-                                result.output.end(),
-                                line);
-         i != std::sregex_iterator();
-         ++i)
-      {
-        std::istringstream numbers((*i)[2].str());
-        found.push_back({static_cast<unsigned int>(std::stoul((*i)[1].str())),
-                         {std::istream_iterator<double>(numbers),
-                          std::istream_iterator<double>()}});
-      }
-    return found;
-  }
-
-  /** The same solutions, to the tolerance of the solvers. */
-  void
-  expect_same_solutions(const std::vector<Solve> &a,
-                        const std::vector<Solve> &b)
-  {
-    ASSERT_EQ(a.size(), b.size());
-    ASSERT_FALSE(a.empty());
-    for (std::size_t i = 0; i < a.size(); ++i)
-      {
-        ASSERT_EQ(a[i].solution.size(), 3u);
-        ASSERT_EQ(b[i].solution.size(), 3u);
-        for (unsigned int k = 0; k < 3; ++k)
-          EXPECT_NEAR(a[i].solution[k],
-                      b[i].solution[k],
-                      1e-6 * a[i].solution[0]);
-      }
-  }
-
-  /** Iterations of the last @p n solves. */
-  unsigned int
-  iterations(const std::vector<Solve> &all, const unsigned int n)
-  {
-    unsigned int sum = 0;
-    for (std::size_t i = all.size() - n; i < all.size(); ++i)
-      sum += all[i].n_iterations;
-    return sum;
-  }
-
-  void
-  report(const std::string        &name,
-         const std::vector<Solve> &without,
-         const std::vector<Solve> &with,
-         const unsigned int        n)
-  {
-    std::cout << name << ", " << n_ranks() << " ranks, iterations a solve: "
-              << double(iterations(without, n)) / n << " without the library, "
-              << double(iterations(with, n)) / n << " with it" << std::endl;
-  }
-
-  /** For tests that take long, or of what does not depend on the ranks. */
-#define ONLY_ON_RANKS(n) \
-  if (n_ranks() != n)    \
-  GTEST_SKIP() << "This is tested on " << n << " ranks only."
-} // namespace
-
-
+using namespace PETScRuns;
 
 TEST(PETScLibrary, SavesIterations)
 {
@@ -158,7 +19,7 @@ TEST(PETScLibrary, SavesIterations)
     {
       SCOPED_TRACE(sequence);
       const auto without = solves(sequence, "");
-      const auto with    = solves(sequence, use);
+      const auto with    = solves(sequence, use_guess);
       expect_same_solutions(without, with);
       ASSERT_EQ(with.size(), 16u);
       EXPECT_EQ(without[0].n_iterations, with[0].n_iterations);
@@ -173,13 +34,14 @@ TEST(PETScLibrary, OnlyLearnsWhenTold)
 {
   ONLY_ON_RANKS(1);
   const auto without = solves("cg", "");
-  const auto with    = solves("cg", use + " -ksp_guess_surrogate_learn false");
+  const auto with =
+    solves("cg", use_guess + " -ksp_guess_surrogate_learn false");
   ASSERT_EQ(without.size(), with.size());
   for (std::size_t i = 0; i < without.size(); ++i)
     EXPECT_EQ(without[i].n_iterations, with[i].n_iterations);
 
   // Loaded, but not asked for.
-  const auto idle = solves("cg", load);
+  const auto idle = solves("cg", load_library);
   for (std::size_t i = 0; i < without.size(); ++i)
     EXPECT_EQ(without[i].n_iterations, idle[i].n_iterations);
 }
@@ -190,7 +52,7 @@ TEST(PETScLibrary, KeepsProductsWithAMatrixThatStays)
 {
   ONLY_ON_RANKS(1);
   const Outcome result =
-    run(PETSC_PROGRAM " time", use + " -ksp_guess_surrogate_monitor");
+    run(PETSC_PROGRAM " time", use_guess + " -ksp_guess_surrogate_monitor");
   const std::regex products("with ([0-9]+) products");
   unsigned int     n = 0;
   for (std::sregex_iterator i(result.output.begin(),
@@ -211,7 +73,7 @@ TEST(PETScLibrary, KeepsProductsWithAMatrixThatStays)
 TEST(PETScLibrary, KeepsMeshesApart)
 {
   const auto without = solves("meshes", "");
-  const auto with    = solves("meshes", use);
+  const auto with    = solves("meshes", use_guess);
   expect_same_solutions(without, with);
   ASSERT_EQ(with.size(), 24u);
   for (unsigned int i = 0; i < 3; ++i)
@@ -225,7 +87,7 @@ TEST(PETScLibrary, KeepsMeshesApart)
 TEST(PETScLibrary, KeepsCommunicatorsApart)
 {
   const auto without = solves("groups", "");
-  const auto with    = solves("groups", use);
+  const auto with    = solves("groups", use_guess);
   expect_same_solutions(without, with);
   ASSERT_EQ(with.size(), 12u);
   EXPECT_LT(1.5 * iterations(with, 6), iterations(without, 6));
@@ -238,7 +100,7 @@ TEST(PETScLibrary, LeavesDirectSolversAlone)
 {
   ONLY_ON_RANKS(2);
   const auto without = solves("direct", "");
-  const auto with    = solves("direct", use);
+  const auto with    = solves("direct", use_guess);
   expect_same_solutions(without, with);
   EXPECT_EQ(with.size(), 4u);
 }
@@ -248,22 +110,155 @@ TEST(PETScLibrary, LeavesDirectSolversAlone)
 TEST(PETScLibrary, IsShownAndExplained)
 {
   ONLY_ON_RANKS(1);
-  const Outcome shown = run(PETSC_PROGRAM " cg", use + " -ksp_view");
+  const Outcome shown = run(PETSC_PROGRAM " cg", use_guess + " -ksp_view");
   EXPECT_EQ(shown.status, 0);
   EXPECT_NE(shown.output.find("type: surrogate"), std::string::npos);
   EXPECT_NE(shown.output.find("16 solutions learned for this system"),
             std::string::npos)
     << shown.output;
 
-  const Outcome help = run(PETSC_PROGRAM " cg", use + " -help");
+  const Outcome help = run(PETSC_PROGRAM " cg", use_guess + " -help");
   EXPECT_NE(help.output.find("-ksp_guess_surrogate_size"), std::string::npos);
+}
+
+
+
+/** The deflated space saves more than the start alone. */
+TEST(PETScLibrary, DeflatesAsPreconditioner)
+{
+  const auto without = solves("cg", "");
+  const auto guess   = solves("cg", use_guess);
+  for (const std::string with_guess : {"", " -ksp_guess_type surrogate"})
+    {
+      SCOPED_TRACE(with_guess);
+      const auto with =
+        solves("cg", load_library + " -pc_type surrogate" + with_guess);
+      expect_same_solutions(without, with);
+      ASSERT_EQ(with.size(), 16u);
+      EXPECT_LT(1.2 * iterations(with, 8), iterations(guess, 8));
+      report("PC" + with_guess, without, with, 8);
+    }
+}
+
+
+
+/**
+ * Everything by one option: as good as both, and the residuals pass the
+ * program's own test, in the norm with its own preconditioner.
+ */
+TEST(PETScLibrary, SolvesByOneOption)
+{
+  for (const std::string sequence : {"cg", "gmres", "time", "previous"})
+    {
+      SCOPED_TRACE(sequence);
+      const auto without = solves(sequence, "");
+      const auto with = solves(sequence, load_library + " -ksp_type surrogate");
+      expect_same_solutions(without, with);
+      ASSERT_EQ(with.size(), 16u);
+      EXPECT_EQ(without[0].n_iterations, with[0].n_iterations);
+      EXPECT_LT(1.5 * iterations(with, 8), iterations(without, 8));
+      for (const auto &solve : with)
+        EXPECT_LE(solve.residual, 1. + 1e-6);
+      report("KSP, " + sequence, without, with, 8);
+    }
+}
+
+
+
+/** Of a matrix that is not symmetric the inner preconditioner is left. */
+TEST(PETScLibrary, PreconditionsGeneralMatrices)
+{
+  ONLY_ON_RANKS(2u);
+  const auto without = solves("gmres", "");
+  const auto with    = solves("gmres", load_library + " -pc_type surrogate");
+  expect_same_solutions(without, with);
+  const Outcome shown =
+    run(PETSC_PROGRAM " gmres", load_library + " -pc_type surrogate -ksp_view");
+  EXPECT_NE(shown.output.find("coarse space of 0 directions, as the matrix is "
+                              "not symmetric positive definite"),
+            std::string::npos)
+    << shown.output;
+}
+
+
+
+TEST(PETScLibrary, ChoosesInnerSolvers)
+{
+  ONLY_ON_RANKS(2u);
+  const auto without = solves("cg", "");
+  for (const std::string options :
+       {" -pc_type surrogate -pc_surrogate_pc_type jacobi",
+        " -ksp_type surrogate -ksp_surrogate_ksp_type fgmres",
+        " -ksp_type surrogate -ksp_surrogate_ksp_type minres",
+        " -ksp_type surrogate -ksp_norm_type unpreconditioned",
+        " -ksp_type surrogate -ksp_norm_type natural",
+        " -ksp_type surrogate -pc_type surrogate",
+        " -ksp_type surrogate -ksp_guess_type fischer"})
+    {
+      SCOPED_TRACE(options);
+      const auto with = solves("cg", load_library + options);
+      expect_same_solutions(without, with);
+      ASSERT_EQ(with.size(), 16u);
+      EXPECT_LT(1.5 * iterations(with, 8), 8 * with[0].n_iterations);
+    }
+}
+
+
+
+/** What the monitor shows and what is recorded is what has happened. */
+TEST(PETScLibrary, IsMonitored)
+{
+  ONLY_ON_RANKS(1u);
+  const Outcome result = run(PETSC_PROGRAM " cg",
+                             load_library + " -ksp_type surrogate -ksp_monitor "
+                                            "-ksp_converged_reason");
+  EXPECT_EQ(result.status, 0) << result.output;
+  const std::regex   residual(" *([0-9]+) KSP Residual norm.*");
+  const std::regex   reason(".* converged due to .* iterations ([0-9]+)");
+  const std::regex   end("solve [^:]*: ([0-9]+) iterations.*");
+  std::istringstream lines(result.output);
+  std::smatch        match;
+  int                next     = 0;
+  unsigned int       n_solves = 0;
+  for (std::string line; std::getline(lines, line);)
+    if (std::regex_match(line, match, residual))
+      EXPECT_EQ(std::stoi(match[1].str()), next++) << result.output;
+    else if (std::regex_match(line, match, reason))
+      EXPECT_EQ(std::stoi(match[1].str()), next - 1) << result.output;
+    else if (std::regex_match(line, match, end))
+      {
+        EXPECT_EQ(std::stoi(match[1].str()), next - 1) << result.output;
+        next = 0;
+        ++n_solves;
+      }
+  EXPECT_EQ(n_solves, 16u) << result.output;
+}
+
+
+
+TEST(PETScLibrary, KeepsPrefixesApart)
+{
+  ONLY_ON_RANKS(2u);
+  const auto without = solves("prefixes", "");
+  for (const std::string options : {" -a_ksp_guess_type surrogate",
+                                    " -a_pc_type surrogate",
+                                    " -a_ksp_type surrogate"})
+    {
+      SCOPED_TRACE(options);
+      const auto with = solves("prefixes", load_library + options);
+      expect_same_solutions(without, with);
+      ASSERT_EQ(with.size(), 16u);
+      for (unsigned int i = 1; i < 16; i += 2)
+        EXPECT_EQ(with[i].n_iterations, without[i].n_iterations);
+      EXPECT_LT(1.2 * with[14].n_iterations, without[14].n_iterations);
+    }
 }
 
 
 
 TEST(PETScLibrary, NamesWhatIsWrong)
 {
-  ONLY_ON_RANKS(1);
+  ONLY_ON_RANKS(1u);
   const struct
   {
     std::string options, message;
@@ -272,112 +267,31 @@ TEST(PETScLibrary, NamesWhatIsWrong)
      "Unable to locate dynamic library: /nowhere/libneuraldeal_petsc.so"},
     {"-ksp_guess_type surrogate",
      "Unable to find requested KSPGuess type surrogate"},
-    {load + " -ksp_guess_type surogate",
+    {load_library + " -ksp_guess_type surogate",
      "Unable to find requested KSPGuess type surogate"},
-    {use + " -ksp_guess_surrogate_symmetric perhaps",
+    {load_library + " -ksp_type surogate",
+     "Unable to find requested KSP type surogate"},
+    {load_library + " -pc_type surogate",
+     "Unable to find requested PC type surogate"},
+    {load_library + " -ksp_type surrogate -ksp_surrogate_ksp_type surrogate",
+     "-ksp_surrogate_ksp_type is surrogate; valid is any other method of "
+     "PETSc"},
+    {load_library + " -pc_type surrogate -ksp_guess_surrogate_size 0",
+     "-ksp_guess_surrogate_size is 0; valid is a number from 1 to 1000"},
+    {use_guess + " -ksp_guess_surrogate_symmetric perhaps",
      "-ksp_guess_surrogate_symmetric is perhaps; valid is one of: auto, true, "
      "false"},
-    {use + " -ksp_guess_surrogate_size 0",
+    {use_guess + " -ksp_guess_surrogate_size 0",
      "-ksp_guess_surrogate_size is 0; valid is a number from 1 to 1000"},
-    {use + " -ksp_guess_surrogate_size many",
+    {use_guess + " -ksp_guess_surrogate_size many",
      "Input string many has no integer value"},
-    {use + " -ksp_guess_surrogate_forgetting 1.5",
+    {use_guess + " -ksp_guess_surrogate_forgetting 1.5",
      "-ksp_guess_surrogate_forgetting is 1.5; valid is a number above 0, up "
      "to 1"}};
   for (const auto &[options, message] : wrong)
-    {
-      SCOPED_TRACE(options);
-      const Outcome result = run(PETSC_PROGRAM " cg", options);
-      EXPECT_NE(result.status, 0);
-      // Versions of PETSc break their lines at other places.
-      const auto output =
-        std::regex_replace(result.output, std::regex("\\s+"), " ");
-      EXPECT_NE(output.find(message), std::string::npos) << result.output;
-    }
-}
-
-
-
-/** On a new mesh each time there is nothing to gain, and nothing changes. */
-TEST(PETScLibrary, LeavesStep17AsItIs)
-{
-#ifndef STEP_17
-  GTEST_SKIP() << "The tutorial programs of deal.II are not installed.";
-#else
-  ONLY_ON_RANKS(3);
-  const auto file_contents = [](const std::string &name) {
-    std::ifstream file(name);
-    return std::string(std::istreambuf_iterator<char>(file),
-                       std::istreambuf_iterator<char>());
-  };
-  const std::string names[] = {"step-17-without", "step-17-with"};
-  Outcome           results[2];
-  for (unsigned int i = 0; i < 2; ++i)
-    {
-      const std::string folder = names[i] + ".np" + std::to_string(n_ranks());
-      ASSERT_EQ(
-        std::system(("rm -rf " + folder + " && mkdir " + folder).c_str()), 0);
-      results[i] =
-        run("sh -c 'cd " + folder + " && exec " STEP_17 "'", i == 0 ? "" : use);
-      ASSERT_EQ(results[i].status, 0) << results[i].output;
-    }
-  EXPECT_EQ(results[0].output, results[1].output);
-  for (unsigned int cycle = 0; cycle < 10; ++cycle)
-    {
-      const std::string file = ".np" + std::to_string(n_ranks()) +
-                               "/solution-" + std::to_string(cycle) + ".vtk";
-      const std::string without = file_contents(names[0] + file);
-      EXPECT_FALSE(without.empty());
-      // Not even in the last digit, but for the date in the first lines.
-      const auto data = without.find("DATASET");
-      EXPECT_EQ(without.substr(data),
-                file_contents(names[1] + file).substr(data));
-    }
-#endif
-}
-
-
-
-/**
- * Quasi-static time steps, on one mesh after the first step, with Dirichlet
- * rows whose columns are not eliminated.
- */
-TEST(PETScLibrary, SavesIterationsOfStep18)
-{
-#ifndef STEP_18
-  GTEST_SKIP() << "The tutorial programs of deal.II are not installed.";
-#else
-  ONLY_ON_RANKS(2);
-  std::vector<double> n_iterations[2], norms[2];
-  for (unsigned int i = 0; i < 2; ++i)
-    {
-      const Outcome result = run(STEP_18, i == 0 ? "" : use);
-      ASSERT_EQ(result.status, 0) << result.output;
-      std::smatch       match;
-      const std::string text = result.output;
-      for (const auto &[pattern, numbers] :
-           {std::make_pair("converged in ([0-9]+) iterations",
-                           &n_iterations[i]),
-            std::make_pair("norm of rhs is ([^ \n]+)", &norms[i])})
-        {
-          const std::regex expression(pattern);
-          for (std::sregex_iterator m(text.begin(), text.end(), expression);
-               m != std::sregex_iterator();
-               ++m)
-            numbers->push_back(std::stod((*m)[1].str()));
-        }
-    }
-  // The right hand sides depend on all solutions before.
-  ASSERT_EQ(norms[0].size(), norms[1].size());
-  ASSERT_FALSE(norms[0].empty());
-  for (std::size_t i = 0; i < norms[0].size(); ++i)
-    EXPECT_NEAR(norms[1][i] / norms[0][i], 1., 1e-4);
-  ASSERT_EQ(n_iterations[0].size(), n_iterations[1].size());
-  ASSERT_GE(n_iterations[0].size(), 3u);
-  EXPECT_LT(1.5 * n_iterations[1].back(), n_iterations[0].back());
-  std::cout << "step-18, iterations without and with the library:";
-  for (std::size_t i = 0; i < n_iterations[0].size(); ++i)
-    std::cout << ' ' << n_iterations[0][i] << '/' << n_iterations[1][i];
-  std::cout << std::endl;
-#endif
+    expect_failure("cg", options, message);
+  expect_failure("direct",
+                 load_library + " -pc_type surrogate",
+                 "-pc_type is surrogate, in the place of a direct solver; "
+                 "valid is surrogate with the prefix of an iterative solver");
 }

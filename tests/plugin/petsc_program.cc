@@ -31,9 +31,21 @@ using Problem    = Poisson::Problem<VectorType>;
 
 namespace
 {
+  /** What a solve has taken, and how far it has come. */
+  struct Solve
+  {
+    unsigned int n_iterations = 0;
+
+    /**
+     * Norm of the preconditioned residual, computed anew and with the
+     * program's own preconditioner, over the tolerance of the solver.
+     */
+    double residual = 0.;
+  };
+
   /** Print what identifies a solution. */
   void
-  print(const std::string &name, const unsigned int n, const VectorType &x)
+  print(const std::string &name, const Solve &solve, const VectorType &x)
   {
     VectorType weights(x);
     double     products[2];
@@ -46,9 +58,11 @@ namespace
       }
     const double norm = x.l2_norm();
     if (Utilities::MPI::this_mpi_process(MPI_COMM_WORLD) == 0)
-      std::printf("solve %s: %u iterations, solution %.12e %.12e %.12e\n",
+      std::printf("solve %s: %u iterations, residual %.6e, solution %.12e "
+                  "%.12e %.12e\n",
                   name.c_str(),
-                  n,
+                  solve.n_iterations,
+                  solve.residual,
                   norm,
                   products[0],
                   products[1]);
@@ -56,24 +70,30 @@ namespace
   }
 
   template <typename SolverType>
-  unsigned int
-  solve(const Problem                         &problem,
-        VectorType                            &x,
-        const PETScWrappers::PreconditionBase &preconditioner)
+  Solve
+  solve(const Problem &problem, VectorType &x, const std::string &prefix = "")
   {
+    const PETScWrappers::PreconditionBlockJacobi preconditioner(problem.matrix);
     SolverControl control(10000, problem.tolerance());
     SolverType    solver =
       neuraldeal::compat::petsc_solver<SolverType>(control,
                                                    problem.communicator);
+    solver.set_prefix(prefix);
     solver.solve(problem.matrix, x, problem.right_hand_side, preconditioner);
-    return control.last_step();
+
+    VectorType residual(x), preconditioned(x);
+    problem.matrix.residual(residual, x, problem.right_hand_side);
+    preconditioner.vmult(preconditioned, residual);
+    return {control.last_step(),
+            preconditioned.l2_norm() / problem.tolerance()};
   }
 
-  unsigned int
-  solve_cg(const Problem &problem, VectorType &x)
+  Solve
+  solve_cg(const Problem     &problem,
+           VectorType        &x,
+           const std::string &prefix = "")
   {
-    return solve<PETScWrappers::SolverCG>(
-      problem, x, PETScWrappers::PreconditionBlockJacobi(problem.matrix));
+    return solve<PETScWrappers::SolverCG>(problem, x, prefix);
   }
 
   VectorType
@@ -106,15 +126,12 @@ main(int argc, char *argv[])
               problem.assemble(problem.path(i),
                                which == "gmres" ? Point<2>(10., 5.) :
                                                   Point<2>());
-              VectorType x = which == "previous" ? previous : zero(problem);
-              const unsigned int n =
+              VectorType  x = which == "previous" ? previous : zero(problem);
+              const Solve result =
                 which == "gmres" ?
-                  solve<PETScWrappers::SolverGMRES>(
-                    problem,
-                    x,
-                    PETScWrappers::PreconditionBlockJacobi(problem.matrix)) :
+                  solve<PETScWrappers::SolverGMRES>(problem, x) :
                   solve_cg(problem, x);
-              print(std::to_string(i), n, x);
+              print(std::to_string(i), result, x);
               previous = x;
             }
         }
@@ -148,7 +165,7 @@ main(int argc, char *argv[])
                 PETScWrappers::SparseDirectMUMPS>(control,
                                                   problem.communicator);
               solver.solve(problem.matrix, x, problem.right_hand_side);
-              print(std::to_string(i), control.last_step(), x);
+              print(std::to_string(i), {control.last_step(), 0.}, x);
             }
         }
       else if (which == "meshes")
@@ -159,12 +176,24 @@ main(int argc, char *argv[])
               {
                 Problem problem(n_refinements);
                 problem.assemble(problem.path(i));
-                VectorType         x = zero(problem);
-                const unsigned int n = solve_cg(problem, x);
+                VectorType  x      = zero(problem);
+                const Solve result = solve_cg(problem, x);
                 print(std::to_string(i) + "/" + std::to_string(n_refinements),
-                      n,
+                      result,
                       x);
               }
+        }
+      else if (which == "prefixes")
+        {
+          // Two solvers whose options have prefixes.
+          Problem problem(4);
+          for (unsigned int i = 0; i < 16; ++i)
+            {
+              problem.assemble(problem.path(i));
+              VectorType  x      = zero(problem);
+              const Solve result = solve_cg(problem, x, i % 2 ? "b_" : "a_");
+              print(std::to_string(i), result, x);
+            }
         }
       else if (which == "groups")
         {
