@@ -22,6 +22,7 @@ if(NOT NEURALDEAL_SURROGATES_ONLY)
   # Compilers and flags of deal.II, before any target exists.
   deal_ii_initialize_cached_variables()
   find_package(MPI REQUIRED COMPONENTS C CXX)
+  find_package(LAPACK REQUIRED)
 endif()
 
 # deal.II has an HDF5 that knows MPI; another one in the same program would

@@ -61,7 +61,11 @@ else
   # deal.II of Debian 13 makes its programs link with mold.
   [ "$system" != "debian 13" ] || packages+=(mold)
 fi
-[ $tests = no ] || packages+=(python3-h5py valgrind)
+if [ $tests = yes ]; then
+  packages+=(python3-h5py valgrind)
+  # Its tutorial programs are run with the library for PETSc.
+  [ $surrogates = yes ] || packages+=(libdeal.ii-doc)
+fi
 
 if [ $list = yes ]; then
   printf '%s\n' "${packages[@]}"
@@ -108,12 +112,16 @@ fi
 log=$(mktemp "${TMPDIR:-/tmp}/neuraldeal-packages-XXXXXX") || exit 1
 echo "Installing ${#missing[@]} packages and what they need: ${missing[*]}"
 
+# Images for containers often leave everything under /usr/share/doc away.
+tutorials=/usr/share/doc/libdeal.ii-doc/examples
+
 # One of apt's commands, its output in the log.
 apt()
 {
   echo "+ apt-get $*" >>"$log"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get \
-    -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 --yes "$@" \
+    -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+    -o "DPkg::Options::=--path-include=$tutorials/*" --yes "$@" \
     >>"$log" 2>&1 </dev/null
 }
 

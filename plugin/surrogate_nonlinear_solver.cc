@@ -22,18 +22,38 @@ namespace neuraldeal
       std::function<void(VectorType &, const VectorType &)> vmult;
     };
 
-    /** @p f at @p u, and its norm; NaN, everywhere, where that fails. */
+    /**
+     * The norm of @p vector, infinite or NaN where its values are: that of
+     * deal.II's own vectors stops the program in Debug.
+     */
+    template <typename VectorType>
+    double
+    norm_of(const VectorType &vector)
+    {
+      double sum = 0.;
+      for (const double value : local_values(vector))
+        sum += value * value;
+      sum_over(communicator_of(vector))(&sum, 1);
+      return std::sqrt(sum);
+    }
+
+    /**
+     * The norm of the residual at @p u; NaN, everywhere, where that fails or
+     * @p u is not finite.
+     */
     template <typename VectorType, typename Residual>
     double
     residual_norm(const Residual &residual, const VectorType &u)
     {
+      if (!std::isfinite(norm_of(u)))
+        return std::numeric_limits<double>::quiet_NaN();
       double            norm    = std::numeric_limits<double>::quiet_NaN();
       const std::string failure = try_together(
         [&]() {
           VectorType f(u);
           f = 0.;
           residual(u, f);
-          norm = f.l2_norm();
+          norm = norm_of(f);
         },
         communicator_of(u));
       return failure.empty() ? norm : std::numeric_limits<double>::quiet_NaN();

@@ -383,8 +383,11 @@ TYPED_TEST(SurrogateNonlinearSolverTest, RepeatsAFailedSolveFromTheHostsStart)
   const auto throws  = [](VectorType &) { throw std::logic_error("broken"); };
   const auto worse   = [](VectorType &x) { x = 7.; };
   const auto nothing = [](VectorType &) {};
-  const auto not_finite = [](VectorType &x) {
-    x = std::numeric_limits<double>::infinity();
+  // One by one: in Debug, deal.II's vectors refuse to be set to it.
+  const auto not_finite = [&](VectorType &x) {
+    this->fill(x, [](const double) {
+      return std::numeric_limits<double>::infinity();
+    });
   };
   const std::vector<std::pair<std::function<void(VectorType &)>, double>>
     failures = {{throws_on_one, 0.},
